@@ -1,0 +1,89 @@
+"""What the axes of data mean, and the promotion of arrays that users have at hand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ._errors import InputError
+
+OnNaN = Literal["raise", "pass"]
+
+
+@dataclass(frozen=True)
+class Axes:
+    """A kind of data: its axes in order, and which of them is time."""
+
+    name: str
+    names: tuple[str, ...]
+    time: int
+    promoted: dict[int, tuple[Any, ...]]  # rank -> the index that makes it whole
+
+    def promote(self, x: Any, where: str) -> Any:
+        """`x` (array or tensor) with all axes of this kind; raises `InputError` for another rank."""
+        if x.ndim == len(self.names):
+            return x
+        if x.ndim not in self.promoted:
+            accepted = " or ".join(f"{rank}-D" for rank in sorted([*self.promoted, len(self.names)]))
+            raise InputError(f"{where}: a {self.name} must be ({', '.join(self.names)}) or promotable to it, "
+                             f"{accepted} (got {x.ndim}-D of shape {tuple(x.shape)})")
+        return x[self.promoted[x.ndim]]
+
+    def frame_shape(self, x: Tensor) -> tuple[int, ...]:
+        """Shape of `x` without its time axis."""
+        return tuple(x.shape[:self.time] + x.shape[self.time + 1:])
+
+
+VIDEO = Axes("video", ("batch", "channel", "time", "y", "x"), 2, {3: (None, None)})
+SIGNAL = Axes("signal", ("batch", "time", "feature"), 1, {2: (None,), 1: (None, slice(None), None)})
+
+
+def to_tensor(x: Any, dtype: torch.dtype, device: torch.device | str | None, where: str) -> Tensor:
+    """`x` as a floating tensor that a layer of this dtype and device can take.
+
+    numpy arrays and other sequences of real numbers are converted, integer and boolean tensors too. A floating
+    tensor of another dtype, or a tensor on another device, is refused: the caller meant something else.
+
+    Raises: InputError.
+    """
+    if not isinstance(x, Tensor):
+        array = np.asarray(x)
+        if array.dtype.kind not in "biuf":
+            raise InputError(f"{where}: data must be real numbers (got dtype {array.dtype})")
+        if any(step < 0 for step in array.strides):
+            array = array.copy()  # torch cannot hold reversed arrays
+        if not array.flags.writeable or array.dtype.byteorder not in "=|":
+            array = array.astype(array.dtype.newbyteorder("="))
+        return torch.as_tensor(array).to(device=device, dtype=dtype)
+    if device is not None and x.device != torch.device(device):
+        raise InputError(f"{where}: the layer is on {device}, the data on {x.device}; move one of them with .to()")
+    if x.dtype == dtype:
+        return x
+    if x.is_complex():
+        raise InputError(f"{where}: data must be real numbers (got dtype {x.dtype})")
+    if x.is_floating_point():
+        raise InputError(f"{where}: the layer computes in {dtype}, the data is {x.dtype}; "
+                         f"convert one of them with .to({dtype}) or .to({x.dtype})")
+    return x.to(dtype)
+
+
+def check_on_nan(on_nan: str, where: str) -> None:
+    """Raises `InputError` unless `on_nan` is a known choice."""
+    if on_nan not in ("raise", "pass"):
+        raise InputError(f"{where}.on_nan: choose from ['raise', 'pass'] (got {on_nan!r})")
+
+
+def refuse_nan(x: Tensor, axes: Axes, where: str, first_frame: int = 0) -> None:
+    """Raises `InputError`, naming the first such frame, when `x` holds a NaN or an infinity."""
+    if not x.numel() or bool(torch.isfinite(x.detach().sum())):
+        return  # one pass over the data; only a suspicious sum is looked at closely
+    bad = ~torch.isfinite(x.detach())
+    if bad.any():
+        other = [axis for axis in range(x.ndim) if axis != axes.time]
+        frames = bad.any(dim=other).nonzero()[:, 0] if other else bad.nonzero()[:, 0]
+        raise InputError(f"{where}: the input holds {int(bad.sum())} values that are NaN or infinite, the first in "
+                         f"frame {first_frame + int(frames[0])}; clean the data, or pass on_nan=\"pass\"")
