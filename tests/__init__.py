@@ -1,0 +1,1 @@
+"""Tests of neurosim, in the same tree as the library."""
