@@ -1,0 +1,1 @@
+"""Compiled functions, each beside its plain-torch reference; see `_op.py` for what a kernel file holds."""

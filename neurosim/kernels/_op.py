@@ -1,0 +1,141 @@
+"""`make_op`: from a torch reference and compiled functions, one operator that eager, compiled and exported torch accept.
+
+A kernel file defines four functions of the same arguments (tensors first, then ints, floats, bools; annotated) and calls
+
+    scale = make_op("scale", reference, shapes, forward, backward)
+
+`reference(x, y0, n)` is plain torch: the definition, and what runs on other devices and dtypes, under functorch and for second
+derivatives. `shapes` returns empty contiguous tensors like the outputs. `forward(x, y0, n)` gets contiguous numpy arrays, returns one
+array or a tuple of new ones. `backward(needs, grads, outputs, x, y0, n)` returns a tuple with the gradient of every tensor
+argument, None where `needs` (bools, one for each tensor argument) does not ask for it; `grads` and `outputs` are tuples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+KERNEL_DTYPES = (torch.float32, torch.float64)
+
+
+def make_op(name: str, reference: Callable[..., Any], shapes: Callable[..., Any], forward: Callable[..., Any],
+            backward: Callable[..., Any]) -> Callable[..., Any]:
+    """The operator `neurosim::<name>` and a function that calls it.
+
+    Args:
+        name: unique name of the operator.
+        reference: plain torch; annotated with Tensor, int, float and bool, tensors first; returns a tensor or a tuple of tensors.
+        shapes: same arguments; returns what `reference` returns, as empty contiguous tensors.
+        forward: same arguments, tensors as contiguous numpy arrays; returns new arrays.
+        backward: see the top of this file.
+    Returns: a function of the same arguments. It calls the compiled code for CPU tensors whose floating dtypes are float32 or
+        float64 (mixed, if the kernel likes), else the reference.
+    """
+    def run(*args: Any) -> Any:
+        result = forward(*map(to_numpy, args))
+        if isinstance(result, tuple):
+            return tuple(torch.from_numpy(array) for array in result)
+        return torch.from_numpy(result)
+
+    def run_backward(needs: list[bool], grads: list[Tensor], outputs: list[Tensor], *args: Any) -> list[Tensor]:
+        found = backward(tuple(needs), tuple(map(to_numpy, grads)), tuple(map(to_numpy, outputs)), *map(to_numpy, args))
+        return [as_gradient(need, grad, arg) for need, grad, arg in zip(needs, found, args)]
+
+    def backward_shapes(needs: list[bool], grads: list[Tensor], outputs: list[Tensor], *args: Any) -> list[Tensor]:
+        return [arg.new_empty(arg.shape if need else 0) for need, arg in zip(needs, args)]
+
+    schema = torch.library.infer_schema(reference, mutates_args=())
+    opened = schema.index("(") + 1
+    backward_schema = f"(bool[] needs, Tensor[] grads, Tensor[] outputs, {schema[opened:schema.rindex(' ->')]} -> Tensor[]"
+    operator = torch.library.custom_op(f"neurosim::{name}", run, mutates_args=(), device_types="cpu", schema=schema)
+    operator.register_fake(shapes)
+    operator_backward = torch.library.custom_op(f"neurosim::{name}_backward", run_backward, mutates_args=(),
+                                                device_types="cpu", schema=backward_schema)
+    operator_backward.register_fake(backward_shapes)
+
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        tensors = [arg for arg in inputs if isinstance(arg, Tensor)]
+        outputs = output if isinstance(output, tuple) else (output,)
+        ctx.count = len(tensors)
+        ctx.rest = inputs[len(tensors):]
+        ctx.save_for_backward(*tensors, *outputs)
+
+    def autograd(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
+        inputs, outputs = ctx.saved_tensors[:ctx.count], ctx.saved_tensors[ctx.count:]
+        needs = list(ctx.needs_input_grad[:ctx.count])
+        whole = [torch.zeros_like(output) if grad is None else grad for grad, output in zip(grads, outputs)]
+        if torch.is_grad_enabled():  # create_graph=True: the gradient has to be differentiable itself
+            found = differentiate(reference, needs, whole, inputs, ctx.rest)
+        else:
+            found = operator_backward(needs, whole, list(outputs), *inputs, *ctx.rest)
+        return *(grad if need else None for need, grad in zip(needs, found)), *(None for _ in ctx.rest)
+
+    operator.register_autograd(autograd, setup_context=setup_context)
+
+    def call(*args: Any) -> Any:
+        if not fits(args):
+            return reference(*args)
+        if torch.compiler.is_compiling():
+            return operator(*args)
+        if transformed():
+            return reference(*args)
+        if is_traced(args) or (torch.is_grad_enabled() and any(isinstance(a, Tensor) and a.requires_grad for a in args)):
+            return operator(*args)
+        return run(*args)  # passing through torch's dispatcher costs more than a small frame
+
+    call.__name__ = name
+    call.__doc__ = reference.__doc__
+    call.reference = reference  # type: ignore[attr-defined]
+    call.operator = operator  # type: ignore[attr-defined]
+    return call
+
+
+def fits(args: tuple[Any, ...]) -> bool:
+    """Whether compiled code can take these arguments."""
+    return all(arg.device.type == "cpu" and (arg.dtype in KERNEL_DTYPES or not arg.is_floating_point())
+               for arg in args if isinstance(arg, Tensor))
+
+
+def transformed() -> bool:
+    """Whether a functorch transform (vmap, grad, jvp) or forward-mode differentiation is at work."""
+    return (torch._C._functorch.peek_interpreter_stack() is not None
+            or torch.autograd.forward_ad._current_level >= 0)
+
+
+def is_traced(args: tuple[Any, ...]) -> bool:
+    """Whether operations are watched (fake tensors, tensor subclasses, dispatch modes): only an operator is visible then."""
+    return torch._C._len_torch_dispatch_stack() > 0 or any(
+        isinstance(arg, Tensor) and type(arg) not in (Tensor, torch.nn.Parameter) for arg in args)
+
+
+def to_numpy(value: Any) -> Any:
+    """The contiguous numpy view (or copy) of a tensor; anything else as it is."""
+    return value.detach().contiguous().numpy() if isinstance(value, Tensor) else value
+
+
+def as_gradient(need: bool, grad: Any, arg: Tensor) -> Tensor:
+    """`grad` (array or number) with dtype and shape of `arg`; an empty tensor when it is not needed."""
+    if not need:
+        return arg.new_empty(0)
+    dtype = to_numpy(arg).dtype
+    return torch.from_numpy(np.ascontiguousarray(grad, dtype=dtype).reshape(arg.shape))
+
+
+def differentiate(reference: Callable[..., Any], needs: list[bool], grads: list[Tensor], inputs: tuple[Tensor, ...],
+                  rest: tuple[Any, ...]) -> list[Tensor | None]:
+    """Gradients of the reference with respect to `inputs`, with a graph of their own."""
+    # Aliases make inputs that are passed twice, or that depend on each other, distinct.
+    own = [x.view_as(x) for x in inputs]
+    result = reference(*own, *rest)
+    outputs = result if isinstance(result, tuple) else (result,)
+    pairs = [(out, grad) for out, grad in zip(outputs, grads) if out.requires_grad]
+    wanted = [x for x, need in zip(own, needs) if need]
+    if not pairs:
+        return [torch.zeros_like(x) if need else None for x, need in zip(own, needs)]
+    found = iter(torch.autograd.grad([out for out, _ in pairs], wanted, [grad for _, grad in pairs], create_graph=True,
+                                     allow_unused=True, materialize_grads=True))
+    return [next(found) if need else None for need in needs]
