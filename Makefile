@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 RESULT ?= demo-result
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint docs bench clean
+.PHONY: help demo test test-slow lint types docs bench clean
 
 help:  ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -16,14 +16,16 @@ demo: $(VENV)/.with-video  ## a real clip through the spiking retina; the result
 	$(BIN)/neurosim demo -o $(RESULT)
 	@echo "The result is in $(RESULT)/"
 
-test: $(VENV)/.with-test  ## the tests that take minutes, not hours
+test: $(VENV)/.with-test  ## all tests but the slow ones
 	$(BIN)/python -m pytest -q -m "not slow"
 
 test-slow: $(VENV)/.with-test  ## only the tests marked slow
 	$(BIN)/python -m pytest -q -m slow
 
-lint: $(VENV)/.with-test  ## ruff and mypy
+lint: $(VENV)/.with-test  ## style, by ruff
 	$(BIN)/ruff check .
+
+types: $(VENV)/.with-test  ## types, by mypy
 	$(BIN)/mypy
 
 docs: $(VENV)/.with-docs  ## the documentation, to docs/_build/html

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import re
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -19,9 +20,9 @@ FILES = sorted(ROOT.rglob("*.py"))
 TREES = {path: ast.parse(path.read_text(), str(path)) for path in FILES}
 
 # Each name may import only from the lines before its own; "" is neurosim/__init__.py.
-LEVELS = ["_errors", "_axes _units", "kernels", "functional", "_param", "_state", "_tree", "streams",
-          "stimuli analysis plot", "_output", "optim", "layer", "filters spiking", "retina liquid", "models",
-          "checkpoint", "runner", "compat", "", "cli", "__main__"]
+LEVELS = ["_errors", "_axes _units _files", "_defaults", "kernels", "functional", "_param", "_state", "_tree", "_stacks",
+          "streams", "stimuli analysis plot", "_output", "_drive _record", "optim", "layer", "filters spiking",
+          "retina liquid", "models", "checkpoint", "runner", "compat", "", "cli", "__main__"]
 RANK = {name: level for level, names in enumerate(LEVELS) for name in names.split() or [""]}
 PROGRAMS = {"cli", "__main__"}  # they talk to a person
 
@@ -135,10 +136,16 @@ def test_every_folder_with_code_is_a_package() -> None:
     assert not bare, f"not installed by pip, no __init__.py: {sorted(bare)}"
 
 
+def says_all(path: Path) -> bool:
+    """Whether the module has an `__all__`."""
+    return any(isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__" for node in TREES[path].body)
+
+
 def surfaces() -> list[str]:
-    """The modules that users import from: neurosim and its public sub-modules, not what is inside those."""
-    names = sorted(name for name in map(top, FILES) if name and not name.startswith("_") and name not in PROGRAMS)
-    return ["neurosim", *(f"neurosim.{name}" for name in dict.fromkeys(names))]
+    """The modules that users import from: neurosim, and its public sub-modules that say what is public."""
+    heads = [path for path in FILES if path.parent == ROOT or path.parent.parent == ROOT and path.name == "__init__.py"]
+    names = [top(path) for path in heads if says_all(path)]
+    return ["neurosim", *(f"neurosim.{name}" for name in names if name and not name.startswith("_"))]
 
 
 @pytest.mark.parametrize("module", surfaces())
@@ -146,10 +153,17 @@ def test_public_names_are_listed_and_described(module: str) -> None:
     public = importlib.import_module(module)
     assert hasattr(public, "__all__"), f"{module} must say in __all__ what is public"
     assert len(set(public.__all__)) == len(public.__all__)
-    for name in public.__all__:
-        value = getattr(public, name)
-        if callable(value):
-            assert value.__doc__, f"{module}.{name} has no docstring"
+    silent = [name for name in public.__all__ if callable(getattr(public, name)) and not getattr(public, name).__doc__]
+    assert not silent, f"{module}: no docstring: {silent}"
+
+
+def test_sub_modules_without_a_list_are_public_through_neurosim() -> None:
+    public = importlib.import_module("neurosim")
+    homes = {getattr(getattr(public, name), "__module__", None) for name in public.__all__}
+    unlisted = [path for path in FILES if path.parent == ROOT and not top(path).startswith("_")
+                and top(path) not in {"", *PROGRAMS} and not says_all(path)]
+    lost = [path.name for path in unlisted if f"neurosim.{top(path)}" not in homes]
+    assert not lost, f"neither an __all__ nor a name in neurosim.__all__: {lost}"
 
 
 def test_public_names_live_in_one_place() -> None:
@@ -183,8 +197,11 @@ def test_import_is_light() -> None:
 
 @pytest.mark.slow
 def test_the_wheel_holds_the_whole_package(tmp_path: Path) -> None:
-    subprocess.run([sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", tmp_path, PROJECT],
-                   check=True, capture_output=True)
+    source = tmp_path / "source"  # a copy: setuptools builds inside the source folder
+    shutil.copytree(ROOT, source / "neurosim", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("setup.cfg", "pyproject.toml", "LICENSE"):
+        shutil.copy(PROJECT / name, source)
+    subprocess.run([sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", tmp_path, source], check=True)
     (wheel,) = tmp_path.glob("neurosim_engine-*.whl")
     data = [path for path in (ROOT / "data").rglob("*") if path.is_file()]
     wanted = {str(path.relative_to(PROJECT)) for path in [*FILES, *data, ROOT / "py.typed"]}
