@@ -20,8 +20,8 @@ FILES = sorted(ROOT.rglob("*.py"))
 TREES = {path: ast.parse(path.read_text(), str(path)) for path in FILES}
 
 # Each name may import only from the lines before its own; "" is neurosim/__init__.py.
-LEVELS = ["_errors", "_axes _units _files", "_defaults", "kernels", "functional", "_param", "_state", "_tree", "_stacks",
-          "streams", "stimuli analysis plot", "_output", "_drive _record", "optim", "layer", "filters spiking",
+LEVELS = ["_errors", "_axes _units _files", "_defaults", "kernels", "functional", "_param", "_state", "_tree",
+          "_stacks", "streams", "stimuli analysis plot", "_output", "_drive _record", "optim", "layer", "filters spiking",
           "retina liquid", "models", "checkpoint", "runner", "compat", "", "cli", "__main__"]
 RANK = {name: level for level, names in enumerate(LEVELS) for name in names.split() or [""]}
 PROGRAMS = {"cli", "__main__"}  # they talk to a person
@@ -143,8 +143,8 @@ def says_all(path: Path) -> bool:
 
 def surfaces() -> list[str]:
     """The modules that users import from: neurosim, and its public sub-modules that say what is public."""
-    heads = [path for path in FILES if path.parent == ROOT or path.parent.parent == ROOT and path.name == "__init__.py"]
-    names = [top(path) for path in heads if says_all(path)]
+    heads = [*ROOT.glob("*.py"), *ROOT.glob("*/__init__.py")]
+    names = [top(path) for path in sorted(heads) if says_all(path)]
     return ["neurosim", *(f"neurosim.{name}" for name in names if name and not name.startswith("_"))]
 
 
