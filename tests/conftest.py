@@ -55,7 +55,8 @@ def nothing_left_behind() -> Iterator[None]:
 
 
 def _global_settings() -> dict[str, object]:
-    from neurosim._units import default_resolution
+    from neurosim import _defaults
 
     return {"dtype": torch.get_default_dtype(), "grad mode": torch.is_grad_enabled(),
-            "threads": torch.get_num_threads(), "resolution": default_resolution.current}
+            "threads": torch.get_num_threads(), "resolution": _defaults.resolution.current,
+            "default_grad_enabled": _defaults.grad_enabled}
