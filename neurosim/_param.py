@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -201,6 +202,7 @@ def value_text(x: Tensor) -> str:
     return f"array{list(data.shape)} from {data.min().item():.4g} to {data.max().item():.4g}"
 
 
+@functools.cache
 def declared(cls: type) -> dict[str, Param]:
     """Every parameter that a layer class declares, base classes first."""
     return {name: value for base in reversed(cls.__mro__) for name, value in vars(base).items()

@@ -1,0 +1,116 @@
+"""Cutting what is fed to a model into chunks, and chunks of results back into frames."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from ._axes import SIGNAL, VIDEO, Axes
+from ._errors import InputError, ParameterError
+from ._output import Output
+from .streams import Source, as_source
+from .streams.base import whole
+
+
+def frames_to_chunk(frames: Any, axes: Axes, where: str) -> Any:
+    """Frames as a stream gives them, (time, *frame), as a chunk with the axes of the model and a batch of one."""
+    if axes is VIDEO and frames.ndim == 4:  # colour: (time, channel, y, x)
+        return frames.swapaxes(0, 1)[None]
+    if axes is SIGNAL and frames.ndim == 3:
+        raise InputError(f"{where}: the model takes signals, (time, feature); the stream has frames of shape "
+                         f"{tuple(frames.shape[1:])}")
+    return axes.promote(frames, where)
+
+
+def chunk_to_frames(y: Tensor, axes: Axes, where: str) -> np.ndarray:
+    """A chunk of output as frames for a sink: batch of one and a single channel are dropped."""
+    if y.shape[0] != 1:
+        raise InputError(f"{where}: a sink takes one recording, the output has a batch of {y.shape[0]}")
+    frames = y[0].detach().cpu()
+    if axes is VIDEO:
+        frames = frames[0] if frames.shape[0] == 1 else frames.movedim(1, 0)
+    return frames.numpy()
+
+
+class Feed:
+    """An input in chunks: iterate to get each chunk, an array or tensor with all axes of the model.
+
+    Args:
+        input: array, tensor, `Output` (its first value), source stream, or path of a file.
+        axes: VIDEO or SIGNAL, what the model takes.
+        dt: frames per chunk, or None for a single one.
+        max_t: at most so many frames, or None for all.
+        endless: whether a source without an end is fine.
+    Raises: InputError, ParameterError, StreamError.
+    """
+
+    def __init__(self, input: Any, axes: Axes, dt: int | None, max_t: int | None, where: str, *,
+                 endless: bool = False) -> None:
+        self._axes, self._where = axes, where
+        dt = None if dt is None else whole(where, "dt", dt, 1)
+        max_t = None if max_t is None else whole(where, "max_t", max_t)
+        self._opened = ExitStack()
+        if isinstance(input, Output):
+            input = input[0]
+        self.source: Source | None = None
+        if isinstance(input, list | tuple):
+            input = np.asarray(input)
+        if isinstance(input, np.ndarray | Tensor):
+            self._data = axes.promote(input, where)
+            self.total: int | None = self._data.shape[axes.time]
+        else:
+            self.source = as_source(input)
+            if self.source is not input:
+                self._opened.enter_context(self.source)  # opened here, so closed here
+            length = self.source.length
+            self.total = None if length is None else max(length - self.source.position, 0)
+        if max_t is not None:
+            self.total = max_t if self.total is None else min(self.total, max_t)
+        if self.total is None and not endless:
+            self.close()
+            raise InputError(f"{where}: the source has no end; give max_t=<frames>, take chunks from "
+                             "stream(input, dt), or leave a Runner to it")
+        if self.total is None and dt is None:
+            self.close()
+            raise ParameterError(where, "dt", "a source without an end is taken in chunks of dt frames")
+        self.dt = dt or max(self.total or 0, 1)
+
+    def __iter__(self) -> Iterator[Any]:
+        done, empty = 0, True
+        while self.total is None or done < self.total:
+            n = self.dt if self.total is None else min(self.dt, self.total - done)
+            chunk = self._read(done, n)
+            if chunk.shape[self._axes.time] == 0:
+                break
+            yield chunk
+            empty = False
+            done += chunk.shape[self._axes.time]
+        if empty:
+            yield self._read(0, 0)  # an input without frames has an output without frames
+
+    def _read(self, start: int, n: int) -> Any:
+        if self.source is not None:
+            return frames_to_chunk(self.source.read(n), self._axes, self._where)
+        return self._data[(slice(None),) * self._axes.time + (slice(start, start + n),)]
+
+    def close(self) -> None:
+        """Closes what was opened here (a file given by its path), not a stream of the caller."""
+        self._opened.close()
+
+
+@contextmanager
+def progress_bar(total: int | None, frame: float) -> Iterator[Callable[[int], None]]:
+    """A bar for so many frames of so many seconds each; call what it gives with the frames that are done."""
+    from tqdm.auto import tqdm
+
+    with tqdm(total=total, unit=" frames") as bar:
+        def update(frames: int) -> None:
+            bar.update(frames)
+            rate = bar.format_dict["rate"] or bar.n / max(bar.format_dict["elapsed"], 1e-9)
+            bar.set_postfix_str(f"{rate * frame:.3g} x real time", refresh=False)
+
+        yield update

@@ -1,0 +1,190 @@
+"""What a run gives back: named outputs over time, and spikes as events."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ._axes import VIDEO, Axes
+from ._errors import UnknownName
+from ._param import value_text
+from ._tree import html_table, text_table
+
+
+class Spikes(NamedTuple):
+    """Spikes of one recording, sorted by unit and then by time.
+
+    Fields: `units`, int64 (n,), the number of the cell; `times`, float64 (n,), seconds since the first frame.
+    """
+
+    units: Tensor
+    times: Tensor
+
+
+@dataclass(frozen=True)
+class Events:
+    """Spike events of one spiking layer over a stretch of time.
+
+    Args:
+        batch: int64 (n,), entry of the batch.
+        cell: int64 (n,), number of the cell within the layer, in the order of its output's (channel, y, x).
+        time: float64 (n,), seconds since the first frame of the stream.
+        cells: how many cells the layer has.
+    """
+
+    batch: Tensor
+    cell: Tensor
+    time: Tensor
+    cells: int
+
+    @staticmethod
+    def joined(parts: Sequence[Events]) -> Events:
+        """The events of consecutive stretches, as one."""
+        return Events(torch.cat([part.batch for part in parts]), torch.cat([part.cell for part in parts]),
+                      torch.cat([part.time for part in parts]), parts[0].cells)
+
+    def __len__(self) -> int:
+        return len(self.time)
+
+
+class Output:
+    """The named outputs of a run, in order.
+
+    `out[0]`, `out["ganglion_on"]` and `out.ganglion_on` are the same tensor; inner signals that were asked for by
+    `record` follow under their path. `out.spikes` are the spikes of all spiking layers, as units and times.
+
+    Args:
+        values: tensors by name, the model's outputs first.
+        axes: the kind of the data, VIDEO or SIGNAL.
+        frame: seconds per frame.
+        start: number of the first frame in its stream.
+        events: spike events by the path of their layer.
+    """
+
+    def __init__(self, values: Mapping[str, Tensor], *, axes: Axes = VIDEO, frame: float = 0.001, start: int = 0,
+                 events: Mapping[str, Events] | None = None) -> None:
+        self._values = dict(values)
+        self._events = dict(events or {})
+        self.axes, self.frame, self.start = axes, frame, start
+
+    @staticmethod
+    def joined(parts: Sequence[Output]) -> Output:
+        """Outputs of consecutive chunks as one."""
+        first = parts[0]
+        if len(parts) == 1:
+            return first
+        values = {name: torch.cat([part._values[name] for part in parts], first.axes.time) for name in first._values}
+        events = {name: Events.joined([part._events[name] for part in parts]) for name in first._events}
+        return Output(values, axes=first.axes, frame=first.frame, start=first.start, events=events)
+
+    def mapped(self, function: Any) -> Output:
+        """The same outputs with `function` applied to every tensor of values."""
+        return Output({name: function(x) for name, x in self._values.items()}, axes=self.axes, frame=self.frame,
+                      start=self.start, events=self._events)
+
+    def with_records(self, values: Mapping[str, Tensor], events: Mapping[str, Events], start: int) -> Output:
+        """These outputs and what was recorded beside them, starting with frame `start`."""
+        return Output({**self._values, **values}, axes=self.axes, frame=self.frame, start=start,
+                      events={**self._events, **events})
+
+    # ---- access ---------------------------------------------------------------------------------------------------
+    def keys(self) -> list[str]:
+        """Names of the outputs, in order."""
+        return list(self._values)
+
+    def items(self) -> list[tuple[str, Tensor]]:
+        """Names and tensors, in order."""
+        return list(self._values.items())
+
+    @property
+    def events(self) -> dict[str, Events]:
+        """Spike events by the path of their layer, in the order of the layers."""
+        return dict(self._events)
+
+    @property
+    def spikes(self) -> Spikes:
+        """All spikes of batch entry 0; cells are numbered on from layer to layer."""
+        return self.spikes_of(0)
+
+    def spikes_of(self, batch: int) -> Spikes:
+        """The spikes of one batch entry. Raises UnknownName when no layer of the model spikes."""
+        if not self._events:
+            raise UnknownName("Output", "spikes", self.keys())
+        units, times, offset = [], [], 0
+        for events in self._events.values():
+            mine = events.batch == batch
+            units.append(events.cell[mine] + offset)
+            times.append(events.time[mine])
+            offset += events.cells
+        unit, time = torch.cat(units), torch.cat(times)
+        order = torch.from_numpy(np.lexsort((time.cpu().numpy(), unit.cpu().numpy()))).to(unit.device)
+        return Spikes(unit[order], time[order])
+
+    def __getitem__(self, key: int | str | slice) -> Any:
+        if isinstance(key, str):
+            if key not in self._values:
+                raise UnknownName("Output", key, self.keys())
+            return self._values[key]
+        return list(self._values.values())[key]
+
+    def __getattr__(self, name: str) -> Tensor:
+        if name.startswith("_") or name not in self._values:
+            raise UnknownName("Output", name, self.__dict__.get("_values", {}))
+        return self._values[name]
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *(name for name in self._values if name.isidentifier())]
+
+    def _ipython_key_completions_(self) -> list[str]:
+        return self.keys()
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._values
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return iter(self._values.values())
+
+    def numpy(self, key: int | str = 0) -> np.ndarray:
+        """One output as a numpy array, all axes kept."""
+        return self[key].detach().cpu().numpy()
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
+        return np.array(self.numpy(), dtype=dtype) if copy else np.asarray(self.numpy(), dtype=dtype)
+
+    def plot(self, key: int | str | None = None) -> Any:
+        """Time courses of every output (or of one): the mean over pixels and their range. Returns the figure."""
+        from .plot import time_courses
+        chosen = self._values if key is None else {str(key): self[key]}
+        return time_courses(chosen, self.axes, self.frame, self.start)
+
+    # ---- what a person sees ---------------------------------------------------------------------------------------
+    def _rows(self) -> list[tuple[str, ...]]:
+        rows = [(name, str(tuple(x.shape)), str(x.dtype).removeprefix("torch."), value_text(x))
+                for name, x in self._values.items()]
+        return rows + [(f"events of {name}", f"{len(events)} spikes", f"{events.cells} cells", "")
+                       for name, events in self._events.items()]
+
+    def __repr__(self) -> str:
+        return f"{self._title()}\n{text_table(('name', 'shape', 'dtype', 'values'), self._rows())}"
+
+    def _title(self) -> str:
+        frames = next(iter(self._values.values())).shape[self.axes.time] if self._values else 0
+        return f"Output: {frames} frames of {self.frame:g} s from {self.start * self.frame:g} s on"
+
+    def _repr_html_(self) -> str:
+        return (f"<details open><summary><b>{html.escape(self._title())}</b></summary>"
+                f"{html_table(('name', 'shape', 'dtype', 'values'), self._rows())}</details>")
+
+
+def as_output(result: Any, axes: Axes, frame: float) -> Output:
+    """What a layer's forward returned, a tensor or an `Output`, as an `Output`."""
+    return result if isinstance(result, Output) else Output({"output": result}, axes=axes, frame=frame)

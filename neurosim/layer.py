@@ -1,0 +1,412 @@
+"""Layer: the base of every model; a torch module that runs in chunks and carries its state from one to the next."""
+
+from __future__ import annotations
+
+import html
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from . import _defaults
+from ._axes import VIDEO, Axes, OnNaN, check_on_nan, refuse_nan, to_tensor
+from ._drive import Feed, progress_bar
+from ._errors import ParameterError, StateError
+from ._output import Events, Output, as_output
+from ._param import Constant, Param, Parameter, as_number, declared
+from ._record import Recorder
+from ._stacks import Remembering
+from ._state import StateDict, fitted, mapped
+from ._tree import Modules, Parameters, Tree, UserParameters
+from ._units import Resolution
+from .optim import Fitting
+
+
+class _Inside(threading.local):
+    """Whether this thread is inside a layer's call: only the outermost one is the door."""
+
+    active = False
+
+
+_inside = _Inside()
+
+
+@contextmanager
+def _entered() -> Iterator[None]:
+    before, _inside.active = _inside.active, True
+    try:
+        yield
+    finally:
+        _inside.active = before
+
+
+class Layer(Fitting, Remembering):
+    """Base of all models: what a subclass adds is `forward(x)`.
+
+    A layer with memory derives from `ChunkLayer` or `FrameLayer` instead; one composed of layers just calls them.
+
+    Args:
+        resolution: seconds per frame and pixels per degree; the default one, as it is now, when not given.
+        dtype, device: of the parameters, as in torch.
+        values: initial values of the declared parameters, by name.
+    Raises: ParameterError for an unknown parameter or a value out of range.
+
+    Attributes:
+        p, s, m: parameters, state and sub-layers as trees.
+        state: what this layer alone remembers, a NamedTuple of tensors, or None at rest.
+        on_nan: "raise" refuses NaN and infinite input at the door, "pass" lets it through.
+    """
+
+    axes: Axes = VIDEO
+    signals: ClassVar[Mapping[str, str]] = {}
+    on_nan: OnNaN = "raise"
+
+    def __init__(self, *, resolution: Resolution | None = None, dtype: torch.dtype | None = None,
+                 device: torch.device | str | None = None, **values: Any) -> None:
+        super().__init__()
+        self.resolution = resolution or _defaults.resolution.current
+        self.state = None
+        self.optimizer = None
+        self._taps: dict[str, Any] | None = None
+        self._stacks = {}
+        self._stored = {}
+        known = declared(type(self))
+        for name, value in values.items():
+            if name not in known:
+                raise ParameterError(type(self).__name__, name, f"unknown; choose from {list(known)}", value)
+        for name, spec in known.items():
+            if (value := values.get(name, spec.default)) is not None:
+                self._add(spec, value, dtype, device)
+
+    def _add(self, spec: Param, value: Any, dtype: torch.dtype | None = None,
+             device: torch.device | str | None = None) -> None:
+        """Registers the value of a declared parameter."""
+        made = spec.make(type(self).__name__, value, requires_grad=_defaults.grad_enabled, dtype=dtype, device=device)
+        if spec.fit:
+            self.register_parameter(spec.name, made)  # type: ignore[arg-type]
+        else:
+            self.register_buffer(spec.name, made)
+
+    # ---- one chunk ------------------------------------------------------------------------------------------------
+    def __call__(self, x: Any, *args: Any, **kwargs: Any) -> Any:
+        """The output for one chunk; the state is carried on to the next call.
+
+        Args:
+            x: numpy array or tensor, with all axes or promotable (a 3-D array is a video (time, y, x)).
+        Returns: tensor, or `Output` when the layer has several outputs.
+        Raises: InputError, StateError; the state is then what it was before.
+        """
+        if _inside.active or torch.compiler.is_compiling():
+            y = super().__call__(x, *args, **kwargs)
+            self._tap("output", y)
+            return y
+        return self._outermost(self._door(x), *args, **kwargs)
+
+    def _outermost(self, x: Tensor, *args: Any, **kwargs: Any) -> Any:
+        """Calls the module with the state left as it was when anything goes wrong, and cut off the graph after."""
+        before = self._snapshot()
+        try:
+            with _entered():
+                y = super().__call__(x, *args, **kwargs)
+                self._tap("output", y)
+        except BaseException:
+            self._restore(before)
+            raise
+        if torch.is_grad_enabled():
+            self.detach_state()  # gradients go through one call; advance() carries them further
+        return y
+
+    def _place(self) -> tuple[torch.dtype | None, torch.device | None]:
+        for values in (self.parameters(), self.buffers()):
+            for x in values:
+                if x.is_floating_point():
+                    return x.dtype, x.device
+        return None, None
+
+    def _door(self, x: Any, on_nan: OnNaN | None = None, first_frame: int = 0) -> Tensor:
+        """What came as a tensor that fits this layer. Raises InputError."""
+        where = type(self).__name__
+        if isinstance(x, Output):
+            x = x[0]
+        dtype, device = self._place()
+        if not isinstance(x, Tensor):
+            dtype = dtype or torch.get_default_dtype()
+        elif dtype is None:
+            dtype = x.dtype if x.is_floating_point() else torch.get_default_dtype()
+        x = to_tensor(x, dtype, device, where)
+        x = self.axes.promote(x, where)
+        if (on_nan or self.on_nan) == "raise":
+            refuse_nan(x, self.axes, where, first_frame)
+        return x
+
+    @abstractmethod
+    def forward(self, x: Tensor) -> Any:
+        """The output for a chunk that has passed the door; filled in by each layer."""
+
+    def advance(self, x: Any, state: Mapping[str, Tensor] | None = None) -> tuple[Any, StateDict]:
+        """The output for one chunk and the state after it, without side effects; gradients go through the state.
+
+        Args:
+            x: one chunk, as for calling the layer.
+            state: as `advance` or `get_state` gave it; None is at rest.
+        Returns: output, next state as `{"path.field": tensor}`.
+        Raises: InputError, StateError.
+        """
+        x = self._door(x)
+        before = self._snapshot()
+        try:
+            self._install(state)
+            with _entered():
+                y = super().__call__(x)
+            return y, self._state_now()
+        finally:
+            self._restore(before)
+
+    # ---- many chunks ----------------------------------------------------------------------------------------------
+    def run(self, input: Any, dt: int | None = None, *, max_t: int | None = None, detach: bool = True,
+            progress: bool = False, record: Sequence[str] = (), on_nan: OnNaN | None = None) -> Output:
+        """Runs over a finite input, `dt` frames at a time, and gives all outputs.
+
+        Args:
+            input: array, tensor, `Output`, source stream, or path of a file that a source reads.
+            dt: frames per chunk; None for one chunk.
+            max_t: at most so many frames; needed when the source has no end.
+            detach: False keeps the graph over all chunks, for gradients.
+            progress: shows a bar with frames/s and the factor to real time.
+            record: paths of sub-layers or of their documented signals to give as well.
+            on_nan: "raise" or "pass", instead of the layer's own `on_nan`.
+        Returns: `Output`. Tensors carry no graph unless `detach=False`.
+        Raises: InputError, ParameterError, StateError, StreamError, UnknownName; the state is then as before.
+        """
+        before = self._snapshot()
+        try:
+            return Output.joined(list(self._chunks(Feed(input, self.axes, dt, max_t, f"{type(self).__name__}.run"),
+                                                   detach, progress, record, on_nan)))
+        except BaseException:
+            self._restore(before)
+            raise
+
+    def stream(self, input: Any, dt: int, *, max_t: int | None = None, detach: bool = True, progress: bool = False,
+               record: Sequence[str] = (), on_nan: OnNaN | None = None) -> Iterator[Output]:
+        """Runs over an input that may have no end: an iterator over the outputs of its chunks.
+
+        Arguments and errors as for `run`. A chunk that fails leaves the state of the chunk before it.
+        """
+        feed = Feed(input, self.axes, dt, max_t, f"{type(self).__name__}.stream", endless=True)
+        return self._chunks(feed, detach, progress, record, on_nan)
+
+    def _chunks(self, feed: Feed, detach: bool, progress: bool, record: Sequence[str],
+                on_nan: OnNaN | None) -> Iterator[Output]:
+        check_on_nan(on_nan or self.on_nan, type(self).__name__)
+        recorder = Recorder(self, record)
+        with progress_bar(feed.total, self.resolution.frame) if progress else nullcontext() as bar:
+            try:
+                start = 0
+                for chunk in feed:
+                    y = self._chunk_output(chunk, recorder, start, detach, on_nan)
+                    frames = chunk.shape[self.axes.time]
+                    start += frames
+                    if bar is not None:
+                        bar(frames)
+                    yield y
+            finally:
+                feed.close()
+
+    def _chunk_output(self, chunk: Any, recorder: Recorder, start: int, detach: bool, on_nan: OnNaN | None) -> Output:
+        x = self._door(chunk, on_nan, start)
+        with torch.no_grad() if detach else nullcontext(), recorder:
+            before = self._snapshot()
+            try:
+                with _entered():
+                    y = super().__call__(x)
+                    self._tap("output", y)
+            except BaseException:
+                self._restore(before)
+                raise
+            values, events = recorder.take()
+        return as_output(y, self.axes, self.resolution.frame).with_records(values, events, start)
+
+    # ---- inner signals --------------------------------------------------------------------------------------------
+    def emit(self, name: str, value: Tensor | Events) -> None:
+        """Offers an inner signal, declared in `signals`, to whoever records it."""
+        assert name in self.signals, f"{type(self).__name__} does not document a signal {name!r}"
+        self._tap(name, value)
+
+    def wants(self, name: str) -> bool:
+        """Whether a signal is being recorded: one that costs something need only be computed then."""
+        return self._taps is not None and name in self._taps
+
+    def _tap(self, name: str, value: Any) -> None:
+        if self._taps is not None and name in self._taps:
+            self._taps[name] = value
+
+    # ---- parameters -----------------------------------------------------------------------------------------------
+    # Views without a return annotation: an annotated one would hide the names from completion.
+    @property
+    def p(self):  # type: ignore[no-untyped-def]
+        """The parameters of this layer and those below it, as a tree."""
+        return Tree(self, Parameters())
+
+    @property
+    def m(self):  # type: ignore[no-untyped-def]
+        """The sub-layers, as a tree."""
+        return Tree(self, Modules())
+
+    @property
+    def user_parameters(self):  # type: ignore[no-untyped-def]
+        """The parameters that are meant to be set by a person, as a tree."""
+        return Tree(self, UserParameters())
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        spec = declared(type(self)).get(name)
+        if spec is None or parametrize.is_parametrized(self, name):
+            super().__setattr__(name, value)
+        elif isinstance(value, nn.Parameter) and spec.fit:
+            data = as_number(type(self).__name__, name, value.data, value.dtype, value.device)
+            spec.check(type(self).__name__, data)
+            self.register_parameter(name, Parameter(data, value.requires_grad, spec, type(self).__name__))
+        else:
+            spec.__set__(self, value)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Layer:
+        super()._apply(fn, recurse)
+        for name, spec in declared(type(self)).items():
+            if not spec.fit and name in self._buffers:  # torch has put a plain tensor in its place
+                data = self._buffers[name]
+                assert data is not None
+                self._buffers[name] = Constant(data.detach(), False, spec, type(self).__name__)
+        self.state = mapped(self.state, fn)
+        return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(self.__dict__)
+        state["state"] = mapped(self.state, torch.Tensor.detach)  # a graph can be neither copied nor saved
+        state["_taps"] = None
+        return state
+
+    # ---- what a person sees ---------------------------------------------------------------------------------------
+    def __repr__(self) -> str:
+        inner = "".join(f"\n  ({name}): " + repr(child).replace("\n", "\n  ") for name, child in self.named_children())
+        values = ", ".join(f"{name}={self.p._view.row(self, name)[0]}" for name in self.p._view.names(self))
+        return f"{type(self).__name__}({values}{inner}{chr(10) if inner else ''})"
+
+    def _repr_html_(self) -> str:
+        doc = html.escape((type(self).__doc__ or "").strip().partition("\n")[0])
+        return (f"<details open><summary><b>{html.escape(type(self).__name__)}</b> {doc}</summary>"
+                f"{self.p._repr_html_()}{self.s._repr_html_()}</details>")
+
+    def plot_impulse(self, shape: tuple[int, ...] = (500, 10, 10), dt: int | None = None) -> Any:
+        """Time course of the response to a one-frame impulse in the middle of an empty input, from rest.
+
+        Args:
+            shape: of the input, (time, y, x) for videos, (time, feature) for signals.
+            dt: frames per chunk.
+        Returns: the figure. State and parameters are untouched.
+        """
+        from .plot import impulse
+        return impulse(self, shape, dt)
+
+    def plot_impulse_space(self, shape: tuple[int, ...] = (50, 20, 20), dt: int | None = None) -> Any:
+        """The same response in space, at the frame where it is largest. Arguments as for `plot_impulse`."""
+        from .plot import impulse_space
+        return impulse_space(self, shape, dt)
+
+
+class ChunkLayer(Layer, ABC):
+    """A layer with memory: fill in `initial_state(x)` and `chunk(x, state) -> (y, state)`."""
+
+    _left_by: tuple[Any, ...] | None = None
+
+    @abstractmethod
+    def initial_state(self, x: Tensor) -> Any:
+        """The state at rest, a NamedTuple of tensors, for chunks like `x` (which has at least one frame)."""
+
+    @abstractmethod
+    def chunk(self, x: Tensor, state: Any) -> tuple[Any, Any]:
+        """The output for a chunk, and the state after it; `state` is replaced, never written into."""
+
+    def _initial(self, x: Tensor) -> Any:
+        return self.initial_state(x)
+
+    def forward(self, x: Tensor) -> Any:
+        """The output for one chunk; the state is replaced by the next. Raises StateError."""
+        time = self.axes.time
+        if x.shape[time] == 0:  # what one frame would give, without the frame; the state stays
+            shape = (*x.shape[:time], 1, *x.shape[time + 1:])
+            with torch.no_grad():
+                frame = x.new_zeros(shape)
+                y, _ = self.chunk(frame, self._initial(frame))
+            return y.narrow(time, 0, 0)
+        frames = (self.axes.frame_shape(x), x.dtype, x.device)
+        state = self.state
+        if state is None:
+            state = self._initial(x)
+        elif self._left_by is not None and self._left_by[0] is state:
+            if self._left_by[1] != frames:
+                left, came = self._left_by[1], frames
+                raise StateError(f"{type(self).__name__}: the state was left by frames of shape {left[0]} ({left[1]} on "
+                                 f"{left[2]}), the new chunk has {came[0]} ({came[1]} on {came[2]}). Call "
+                                 "clear_state() before a new recording.")
+        else:  # put there by hand, or moved
+            state = fitted(state, self._initial(x), type(self).__name__)
+        y, state = self.chunk(x, state)
+        self.state = state
+        self._left_by = (state, frames)
+        return y
+
+
+class FrameLayer(ChunkLayer, ABC):
+    """A layer with memory, frame by frame: fill in `initial_state(frame)` and `step(state, frame) -> (y, state)`.
+
+    >>> from typing import NamedTuple
+    >>> import neurosim, torch
+    >>> class LeakyState(NamedTuple):
+    ...     v: torch.Tensor
+    >>> class Leaky(neurosim.FrameLayer):
+    ...     tau = neurosim.Param(0.01, unit="s", above=0.0, doc="time constant")
+    ...     def initial_state(self, frame):
+    ...         return LeakyState(torch.zeros_like(frame))
+    ...     def step(self, state, frame):
+    ...         decay = torch.exp(-self.resolution.frame / self.tau)
+    ...         v = decay * state.v + (1 - decay) * frame
+    ...         return v, LeakyState(v)
+    >>> Leaky(tau=0.02).run(torch.ones(50, 4, 4), dt=7)[0].shape
+    torch.Size([1, 1, 50, 4, 4])
+    """
+
+    @abstractmethod
+    def initial_state(self, x: Tensor) -> Any:
+        """The state at rest, a NamedTuple of tensors, for frames like `x`, (batch, channel, y, x)."""
+
+    @abstractmethod
+    def step(self, state: Any, frame: Tensor) -> tuple[Tensor, Any]:
+        """The output for one frame, and the state after it."""
+
+    def _initial(self, x: Tensor) -> Any:
+        return self.initial_state(x.select(self.axes.time, 0))
+
+    def chunk(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
+        """The scan of `step` over the frames of a chunk."""
+        return scan(self.step, state, x, self.axes.time)
+
+
+def scan(step: Callable[[Any, Tensor], tuple[Tensor, Any]], state: Any, x: Tensor, time: int) -> tuple[Tensor, Any]:
+    """Walks `step` over the frames of `x`; the one loop over frames outside the kernels.
+
+    Args:
+        step: `step(state, frame) -> (y, state)`.
+        state: before the first frame.
+        x: chunk with at least one frame.
+        time: its time axis.
+    Returns: outputs stacked over time, last state.
+    """
+    ys = []
+    for frame in x.unbind(time):
+        y, state = step(state, frame)
+        ys.append(y)
+    return torch.stack(ys, time), state

@@ -1,0 +1,377 @@
+"""Runner: a model at work in the background, between a source and a sink."""
+
+from __future__ import annotations
+
+import html
+import statistics
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, nullcontext
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from ._axes import OnNaN, check_on_nan
+from ._drive import chunk_to_frames, frames_to_chunk
+from ._errors import InputError, ParameterError, RunnerError, UnknownName
+from ._output import Output
+from ._record import Recorder
+from ._tree import html_table
+from .layer import Layer
+from .streams import Sink, Source, as_source, open_sink
+from .streams.base import whole
+
+SLICE = 0.2  # seconds between looks at whether the main thread is still there
+KEPT = 10_000  # chunks whose latency is remembered
+
+
+@dataclass(frozen=True)
+class Stats:
+    """How a `Runner` is doing.
+
+    Fields: `frames` done and written, `frames_per_second` of wall time, `latency_p50` and `latency_p99` in seconds from
+    a chunk's reading to its writing, `dropped` frames, `read_ahead` and `to_write` chunks waiting, `seconds` since the start,
+    `losses` of the last chunks when there is a goal.
+    """
+
+    frames: int = 0
+    frames_per_second: float = 0.0
+    latency_p50: float = float("nan")
+    latency_p99: float = float("nan")
+    dropped: int = 0
+    read_ahead: int = 0
+    to_write: int = 0
+    seconds: float = 0.0
+    losses: list[float] = field(default_factory=list)
+
+
+_END = object()
+
+
+class _Closed(Exception):
+    """A channel was closed while someone waited at it."""
+
+
+class _Channel:
+    """A bounded queue between two threads that can be closed from outside."""
+
+    def __init__(self, size: int, drop_oldest: bool = False) -> None:
+        self._items: deque[Any] = deque()
+        self._size, self._drop_oldest = size, drop_oldest
+        self._changed = threading.Condition()
+        self._closed = False
+        self.dropped = 0
+
+    def put(self, item: Any, frames: int = 0) -> None:
+        """Appends when there is room. When it is closed the item is kept for the next start, and _Closed raised."""
+        with self._changed:
+            if self._drop_oldest and frames:
+                while len(self._items) >= self._size:
+                    self.dropped += self._items.popleft()[1]
+            try:
+                self._wait(lambda: len(self._items) < self._size)
+            finally:
+                self._items.append((item, frames))
+                self._changed.notify_all()
+
+    def get(self) -> Any:
+        with self._changed:
+            self._wait(lambda: bool(self._items))
+            item, _ = self._items.popleft()
+            self._changed.notify_all()
+            return item
+
+    def _wait(self, ready: Callable[[], bool]) -> None:
+        while not self._closed and not ready():
+            self._changed.wait(SLICE)
+            if not threading.main_thread().is_alive():
+                raise _Closed  # the program is ending
+        if self._closed:
+            raise _Closed
+
+    def close(self) -> None:
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def end(self) -> None:
+        """Marks the end, even when there is no room."""
+        with self._changed:
+            self._items.append((_END, 0))
+            self._changed.notify_all()
+
+    def reopen(self) -> None:
+        """Open again, with what was left in it except marks of the end."""
+        self._items = deque(item for item in self._items if item[0] is not _END)
+        self._closed, self.dropped = False, 0
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+
+class Runner:
+    """Runs a model from a source to a sink in three background threads: one reads ahead, one computes, one writes.
+
+    The queues between them are bounded, so a slow sink slows the source and memory does not grow. Grad mode, default
+    device and number of threads of torch are those of the caller of `start`.
+
+    Args:
+        model: any layer; while it runs, leave its state alone (parameters may be set).
+        input: source stream, array, or path of a file.
+        output: sink for the first output, path of a file to write, or a dict of such by the name of an output or of a
+            recorded path; None keeps nothing but statistics.
+        goal: source of what the output should be; the model is then fitted, one step of its optimizer per chunk.
+        dt: frames per chunk.
+        max_t: stop after so many frames.
+        queue: chunks that may wait before the compute thread and before the writer.
+        on_overrun: "block" lets a source wait; "drop_oldest" drops the oldest chunk read ahead, and counts its frames.
+        on_nan: "raise" or "pass", instead of the model's own `on_nan`.
+    Raises: ParameterError, StreamError. An error in a thread stops all three, closes the streams, and is raised by the next
+        `wait`, `stop` or `stats`.
+
+    >>> import neurosim
+    >>> source = neurosim.streams.RandomStream(size=(8, 8), mean=0.0, level=1.0)
+    >>> sink = neurosim.streams.SequenceStream(max_frames=200)
+    >>> with neurosim.Runner(neurosim.filters.TemporalLowPass(), source, sink, dt=50, max_t=400) as runner:
+    ...     runner.start().wait().frames
+    400
+    >>> sink.sequence.shape
+    (200, 8, 8)
+    """
+
+    def __init__(self, model: Layer, input: Any, output: Any = None, *, goal: Any = None, dt: int = 100,
+                 max_t: int | None = None, queue: int = 4,
+                 on_overrun: Literal["block", "drop_oldest"] = "block", on_nan: OnNaN | None = None) -> None:
+        if not isinstance(model, Layer):
+            raise ParameterError("Runner", "model", "must be a Layer", type(model).__name__)
+        if on_overrun not in ("block", "drop_oldest"):
+            raise ParameterError("Runner", "on_overrun", "choose from ['block', 'drop_oldest']", on_overrun)
+        if goal is not None and on_overrun != "block":
+            raise ParameterError("Runner", "on_overrun", "must be 'block' with a goal: dropped frames would set input "
+                                 "and goal apart", on_overrun)
+        if goal is not None and model.optimizer is None:
+            raise ParameterError("Runner", "goal", "the model has no optimizer; choose one first, such as "
+                                 "model.set_optimizer.Adam(lr=0.01)")
+        check_on_nan(on_nan or model.on_nan, "Runner")
+        self.model = model
+        self.dt = whole("Runner", "dt", dt, 1)
+        self.max_t = None if max_t is None else whole("Runner", "max_t", max_t)
+        self._queue = whole("Runner", "queue", queue, 1)
+        self._drop_oldest, self._on_nan = on_overrun == "drop_oldest", on_nan
+        self._own = ExitStack()  # streams opened here, closed with the runner
+        self.input: Source = self._source(input)
+        self.goal: Source | None = None if goal is None else self._source(goal)
+        self.outputs: dict[str | int, Sink] = {name: self._sink(sink) for name, sink in (
+            output.items() if isinstance(output, Mapping) else [(0, output)]) if sink is not None}
+        self._recorder = Recorder(model, self._paths())
+        self._threads: list[threading.Thread] = []
+        self._alive: set[str] = set()
+        self._done = threading.Event()
+        self._done.set()
+        self._lock = threading.Lock()
+        self._error: BaseException | None = None
+        self._channels = (_Channel(self._queue, self._drop_oldest), _Channel(self._queue))
+        self._reset()
+
+    def _source(self, given: Any) -> Source:
+        source = as_source(given)
+        return source if source is given else self._own.enter_context(source)
+
+    def _sink(self, given: Any) -> Sink:
+        if isinstance(given, str | Path):
+            return self._own.enter_context(open_sink(given, frame_rate=self.model.resolution.steps_per_second))
+        return given
+
+    def _paths(self) -> list[str]:
+        """The names of outputs that have to be recorded: those that are paths within the model."""
+        modules = dict(self.model.named_modules())
+        return [name for name in self.outputs if isinstance(name, str)
+                and (name in modules or name.rpartition(".")[0] in modules and "." in name)]
+
+    def _reset(self) -> None:
+        self._frames = 0
+        self._started = time.perf_counter()
+        self._ended: float | None = None
+        self._latency: deque[float] = deque(maxlen=KEPT)
+        self._losses: deque[float] = deque(maxlen=KEPT)
+
+    # ---- at the prompt --------------------------------------------------------------------------------------------
+    def start(self) -> Runner:
+        """Starts, or goes on where `stop` left off. Returns self. Raises RunnerError when it is running."""
+        if self.running:
+            raise RunnerError("Runner.start: is running already; stop() it first")
+        self._raise_error()
+        self._reset()
+        self._done.clear()
+        for channel in self._channels:
+            channel.reopen()
+        carried = (torch.is_grad_enabled(), torch.is_inference_mode_enabled(), torch.get_default_device(),
+                   torch.get_num_threads())
+        work = {"reader": self._read, "compute": self._compute, "writer": self._write}
+        self._alive = set(work)
+        self._threads = [threading.Thread(target=self._thread, args=(name, function, carried), name=f"neurosim {name}")
+                         for name, function in work.items()]
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def stop(self, timeout: float | None = 30.0) -> Stats:
+        """Stops after the chunk that is being computed, and writes it; what was read ahead waits for the next `start`.
+
+        Args:
+            timeout: seconds to wait for the threads.
+        Returns: the statistics.
+        Raises: RunnerError naming the thread that did not end in time; the error of a thread that failed.
+        """
+        self._channels[0].close()
+        return self.wait(timeout)
+
+    def wait(self, timeout: float | None = None) -> Stats:
+        """Waits for the end of the input. Arguments, results and errors as for `stop`."""
+        end = None if timeout is None else time.monotonic() + timeout
+        while not self._done.wait(SLICE if end is None else min(SLICE, max(end - time.monotonic(), 0.0))):
+            if end is not None and time.monotonic() >= end:
+                raise RunnerError(f"Runner: did not end within {timeout:g} s; still at work: {sorted(self._alive)}")
+        return self.stats
+
+    @property
+    def running(self) -> bool:
+        """Whether a thread of it is at work."""
+        return not self._done.is_set()
+
+    @property
+    def stats(self) -> Stats:
+        """How it is doing. Raises the error of a thread that failed."""
+        self._raise_error()
+        return self._stats()
+
+    def _stats(self) -> Stats:
+        seconds = (self._ended or time.perf_counter()) - self._started
+        latency = sorted(self._latency)
+        cuts = statistics.quantiles(latency, n=100, method="inclusive") if len(latency) > 1 else latency * 99
+        read, write = self._channels
+        return Stats(self._frames, self._frames / max(seconds, 1e-9), cuts[49] if cuts else float("nan"),
+                     cuts[98] if cuts else float("nan"), read.dropped, len(read), len(write), seconds,
+                     list(self._losses))
+
+    def _raise_error(self) -> None:
+        if self._error is not None:
+            error, self._error = self._error, None
+            raise error
+
+    def __enter__(self) -> Runner:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        try:
+            if error[0] is None:
+                self.stop()
+            else:  # the caller's error goes first
+                self._quietly_stop()
+        finally:
+            self._own.close()
+
+    def _quietly_stop(self) -> None:
+        self._channels[0].close()
+        self._done.wait(30.0)
+
+    def __repr__(self) -> str:
+        stats = self._stats()
+        return (f"Runner({type(self.model).__name__}, {'running' if self.running else 'not running'}, "
+                f"{stats.frames} frames, {stats.frames_per_second:.4g} frames/s, {stats.dropped} dropped)")
+
+    def _repr_html_(self) -> str:
+        rows = [(name, f"{value:.4g}" if isinstance(value, float) else str(value))
+                for name, value in asdict(self._stats()).items() if name != "losses"]
+        return (f"<details open><summary><b>{html.escape(repr(self))}</b></summary>"
+                f"{html_table(('', 'value'), rows)}</details>")
+
+    # ---- the threads ----------------------------------------------------------------------------------------------
+    def _thread(self, name: str, work: Callable[[], None], carried: tuple[Any, ...]) -> None:
+        grad, inference, device, threads = carried
+        try:
+            torch.set_num_threads(threads)  # these four are per thread in torch
+            with torch.set_grad_enabled(grad), torch.inference_mode(inference), \
+                    torch.device(device) if device.type != "cpu" else nullcontext():
+                work()
+        except _Closed:
+            pass
+        except BaseException as error:
+            error.add_note(f"(in the {name} thread of a Runner, after {self._frames} frames)")
+            with self._lock:
+                self._error = self._error or error
+            for channel in self._channels:
+                channel.close()
+        finally:
+            if name == "compute":
+                self._channels[1].end()
+            self._leave(name)
+
+    def _leave(self, name: str) -> None:
+        with self._lock:
+            self._alive.discard(name)
+            last = not self._alive
+        if last:
+            try:
+                for sink in self.outputs.values():
+                    if self._error is not None:
+                        sink.close()
+                    else:
+                        sink.flush()
+                if self._error is not None:
+                    self.input.close()
+                    if self.goal is not None:
+                        self.goal.close()
+            except Exception as error:
+                self._error = self._error or error
+            self._ended = time.perf_counter()
+            self._done.set()
+
+    def _read(self) -> None:
+        done = 0
+        out = self._channels[0]
+        while self.max_t is None or done < self.max_t:
+            n = self.dt if self.max_t is None else min(self.dt, self.max_t - done)
+            frames = self.input.read(n)
+            goal = None if self.goal is None else self.goal.read(n)
+            if goal is not None and len(goal) != len(frames):
+                raise InputError(f"Runner: the goal ended with frame {done + len(goal)}, the input has more")
+            if not len(frames):
+                break
+            done += len(frames)
+            out.put((frames, goal, time.perf_counter()), len(frames))
+        out.put(_END)
+
+    def _compute(self) -> None:
+        source, out = self._channels
+        start = 0
+        where = f"Runner({type(self.model).__name__})"
+        while (item := source.get()) is not _END:
+            frames, goal, read_at = item
+            chunk = frames_to_chunk(frames, self.model.axes, where)
+            if goal is not None:
+                self._losses.extend(self.model.optimize(chunk, frames_to_chunk(goal, self.model.axes, where)))
+                out.put((None, len(frames), read_at))
+            else:
+                y = self.model._chunk_output(chunk, self._recorder, start, not torch.is_grad_enabled(), self._on_nan)
+                self.model.detach_state()  # a stream has no end, so a graph through all of it must not grow
+                out.put((y.mapped(torch.Tensor.detach), len(frames), read_at))
+            start += len(frames)
+
+    def _write(self) -> None:
+        source = self._channels[1]
+        while (item := source.get()) is not _END:
+            y, frames, read_at = item
+            for name, sink in self.outputs.items() if y is not None else ():
+                sink.write(chunk_to_frames(self._named(y, name), self.model.axes, "Runner.output"))
+            self._frames += frames
+            self._latency.append(time.perf_counter() - read_at)
+
+    def _named(self, y: Output, name: str | int) -> torch.Tensor:
+        if isinstance(name, str) and name not in y:
+            raise UnknownName("Runner.output", name, y.keys())
+        return y[name]

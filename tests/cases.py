@@ -1,0 +1,115 @@
+"""Every layer once: how it is made and what it takes. The battery runs all laws over this list."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from neurosim import SIGNAL, Layer, Resolution
+from neurosim.filters import (
+    Conv1d,
+    Conv2d,
+    Conv3d,
+    LeakyHeat,
+    SpatialRecursive,
+    TemporalHighPass,
+    TemporalLowPass,
+)
+from neurosim.retina import OPL, Bipolar, GanglionInput, GanglionSpiking, Retina
+
+COARSE = Resolution(frame=0.005, pixels_per_degree=20.0)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A layer of the battery.
+
+    Args:
+        name: shown in the test's id.
+        make: makes a fresh layer of the given dtype.
+        shape: of its input, two batch entries and two channels where it takes them.
+        low, high: range of the input.
+        smooth: whether its gradients are those of its output (spike counts have surrogate gradients instead).
+        bitwise: whether another cut gives the same bits; convolutions are left to torch, which sums in another order.
+    """
+
+    name: str
+    make: Callable[[torch.dtype], Layer]
+    shape: tuple[int, ...] = (2, 2, 40, 6, 7)
+    low: float = -1.0
+    high: float = 1.0
+    smooth: bool = True
+    bitwise: bool = True
+
+    def input(self, dtype: torch.dtype, frames: int | None = None, seed: int = 0) -> torch.Tensor:
+        """Uniform noise of the case's shape and range."""
+        shape = list(self.shape)
+        time = 1 if len(shape) == 3 else 2
+        if frames is not None:
+            shape[time] = frames
+        g = torch.Generator().manual_seed(seed)
+        return self.low + (self.high - self.low) * torch.rand(shape, generator=g, dtype=dtype)
+
+
+def kernel(*shape: int) -> torch.Tensor:
+    """A fixed random kernel."""
+    return torch.randn(shape, generator=torch.Generator().manual_seed(1))
+
+
+def conv3d(dtype: torch.dtype, **options: Any) -> Conv3d:
+    """A convolution with a free kernel and two channels each way."""
+    layer = Conv3d(2, 2, dtype=dtype, **options)
+    layer.set_weight(kernel(2, 2, 5, 3, 3))
+    layer.p.bias = [0.1, -0.2]
+    return layer
+
+
+def conv1d(dtype: torch.dtype) -> Conv1d:
+    """A convolution whose kernel follows a time constant."""
+    layer = Conv1d(2, 2, dtype=dtype, resolution=COARSE)
+    layer.exponential(0.01)
+    return layer
+
+
+def conv2d(dtype: torch.dtype) -> Conv2d:
+    """A convolution whose kernel follows a sigma."""
+    layer = Conv2d(2, 2, dtype=dtype, resolution=COARSE)
+    layer.gaussian(0.05)
+    return layer
+
+
+def retina(dtype: torch.dtype, **options: Any) -> Retina:
+    """A small retina."""
+    return Retina(dtype=dtype, resolution=COARSE, **options)
+
+
+CASES = [
+    Case("TemporalLowPass", lambda t: TemporalLowPass(tau=0.02, dtype=t)),
+    Case("TemporalLowPass-cascade", lambda t: TemporalLowPass(tau=0.004, n=2, dtype=t)),
+    Case("TemporalLowPass-signal", lambda t: TemporalLowPass(SIGNAL, tau=0.004, dtype=t), shape=(2, 40, 5)),
+    Case("TemporalHighPass", lambda t: TemporalHighPass(tau=0.01, k=0.7, dtype=t)),
+    Case("TemporalHighPass-signal", lambda t: TemporalHighPass(SIGNAL, tau=0.01, k=0.7, dtype=t), shape=(2, 40, 5)),
+    Case("SpatialRecursive", lambda t: SpatialRecursive(sigma=0.15, dtype=t)),
+    Case("LeakyHeat", lambda t: LeakyHeat(sigma=0.1, tau=0.01, resolution=COARSE, dtype=t)),
+    Case("Conv3d", conv3d, bitwise=False),
+    Case("Conv3d-no-time-pad", lambda t: conv3d(t, time_pad=False, autopad=False), bitwise=False),
+    Case("Conv2d", conv2d, bitwise=False),
+    Case("Conv1d", conv1d, bitwise=False),
+    Case("OPL", lambda t: OPL(resolution=COARSE, dtype=t), low=0.0, high=255.0),
+    Case("OPL-leaky", lambda t: OPL(leaky_heat=True, undershoot=False, resolution=COARSE, dtype=t), low=0.0, high=255.0),
+    Case("Bipolar", lambda t: Bipolar(lambda_amp=100.0, resolution=COARSE, dtype=t), low=-5.0, high=5.0),
+    Case("Bipolar-custom", lambda t: Bipolar(custom=True, lambda_amp=100.0, exponent=1.5, e_inh=-0.3, symmetric=0.0,
+                                             threshold=0.1, transient_relative_weight=0.4, resolution=COARSE, dtype=t),
+         low=-5.0, high=5.0),
+    Case("GanglionInput", lambda t: GanglionInput(sigma_surround=0.05, resolution=COARSE, dtype=t), low=-0.3, high=0.5),
+    Case("GanglionSpiking", lambda t: GanglionSpiking(refr_sigma=0.001, resolution=COARSE, dtype=t), low=0.0, high=400.0,
+         smooth=False),
+    Case("GanglionSpiking-cells", lambda t: GanglionSpiking(cells=[(0.0, 0.0), (-0.05, 0.1)], random_init=True,
+                                                            resolution=COARSE, dtype=t), low=0.0, high=400.0, smooth=False),
+    Case("Retina", retina, low=0.0, high=255.0, smooth=False),
+    Case("Retina-currents", lambda t: retina(t, spikes=False), low=0.0, high=255.0),
+    Case("Retina-delays", lambda t: retina(t, stage_delays=True), low=0.0, high=255.0, smooth=False),
+]

@@ -1,0 +1,283 @@
+"""The laws that hold for every layer."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+import torch
+
+from neurosim import ChunkLayer, FrameLayer, InputError, Layer, Output, StateError
+from neurosim.filters.kernels import Kernel
+
+from .cases import CASES, Case
+
+DTYPES = [torch.float32, torch.float64]
+DTS = [1, 7, 40, None]
+every = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+
+
+def subclasses(cls: type) -> set[type]:
+    return {cls}.union(*(subclasses(sub) for sub in cls.__subclasses__()))
+
+
+def test_every_layer_is_on_the_list():
+    abstract = {Layer, ChunkLayer, FrameLayer}
+    ours = {cls for cls in subclasses(Layer) if cls.__module__.startswith("neurosim.") and not cls.__name__.startswith("_")
+            and not issubclass(cls, Kernel) and cls not in abstract}
+    assert ours - {type(case.make(torch.float32)) for case in CASES} == set()
+
+
+def close(a: torch.Tensor, b: torch.Tensor, bitwise: bool) -> None:
+    """Equal, or to the law's bound relative to the largest value."""
+    if bitwise:
+        assert torch.equal(a, b)
+    else:
+        bound = {torch.float32: 1e-6, torch.float64: 1e-12}[a.dtype] * float(b.abs().max())
+        torch.testing.assert_close(a, b, rtol=0, atol=max(bound, 1e-300) * 4)
+
+
+@every
+@pytest.mark.parametrize("dtype", DTYPES, ids=["float32", "float64"])
+@pytest.mark.parametrize("dt", DTS)
+def test_chunks_do_not_change_the_answer(case: Case, dtype: torch.dtype, dt: int | None):
+    x = case.input(dtype)
+    whole, cut = case.make(dtype).run(x), case.make(dtype).run(x, dt)
+    for a, b in zip(cut, whole, strict=True):
+        assert a.dtype == dtype
+        close(a, b, case.bitwise)
+    for name, events in whole.events.items():
+        assert torch.equal(events.time.sort()[0], cut.events[name].time.sort()[0])
+
+
+@every
+def test_chunks_do_not_change_the_gradient(case: Case):
+    x = case.input(torch.float64, 12)
+    grads = []
+    for dt in (None, 5):
+        layer = case.make(torch.float64)
+        own = x.clone().requires_grad_()
+        sum((y**2).mean() for y in layer.run(own, dt, detach=False)).backward()
+        grads.append([own.grad, *(p.grad for p in layer.parameters() if p.grad is not None)])
+    assert len(grads[0]) == len(grads[1])
+    for a, b in zip(*grads, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-11 * float(b.abs().max()))
+
+
+@every
+def test_gradcheck(case: Case):
+    if not case.smooth:
+        pytest.skip("spike counts have surrogate gradients, tested by themselves")
+    layer = case.make(torch.float64)
+    shape = (1, 5, 2) if len(case.shape) == 3 else (1, case.shape[1], 4, 3, 4)
+    g = torch.Generator().manual_seed(3)
+    x = (case.low + (case.high - case.low) * torch.rand(shape, generator=g, dtype=torch.float64)).requires_grad_()
+    names, values = zip(*((n, p.detach().clone().requires_grad_()) for n, p in layer.named_parameters()), strict=True)
+    scale = max(abs(case.low), abs(case.high))
+
+    def f(x: torch.Tensor, *values: torch.Tensor) -> torch.Tensor:
+        layer.clear_state()
+        y = torch.func.functional_call(layer, dict(zip(names, values, strict=True)), (x * scale,))
+        return torch.stack([o.sum(2) if o.ndim == 5 else o for o in y]) if isinstance(y, Output) else y
+
+    assert torch.autograd.gradcheck(f, (x.detach().div(scale).requires_grad_(), *values), eps=1e-6, atol=2e-4, rtol=1e-3)
+
+
+@every
+def test_state_round_trip(case: Case):
+    layer = case.make(torch.float64)
+    x = case.input(torch.float64)
+    first, second = x.split(20, layer.axes.time)
+    layer.run(first)
+    state = layer.get_state()
+    layer.push_state()
+    once = layer.run(second)
+    layer.pop_state()
+    again = layer.run(second)
+    other = case.make(torch.float64)
+    other.set_state(state)
+    third = other.run(second)
+    value, advanced = case.make(torch.float64).advance(second, state)
+    for a, b, c in zip(once, again, third, strict=True):
+        assert torch.equal(a, b) and torch.equal(a, c)
+    assert torch.equal(once[0], value[0] if isinstance(value, Output) else value)
+    assert advanced.keys() == layer.get_state().keys()
+    for name, tensor in layer.get_state().items():
+        assert torch.equal(tensor, advanced[name])
+    layer.clear_state()
+    assert layer.get_state() == {} and layer.state is None
+    for a, b in zip(layer.run(first), case.make(torch.float64).run(first), strict=True):
+        assert torch.equal(a, b)
+
+
+@every
+def test_stacks_are_copies(case: Case):
+    layer = case.make(torch.float64)
+    x = case.input(torch.float64, 10)
+    layer.run(x)
+    layer.push_all()
+    layer.store_all("before")
+    kept = {name: value.copy() for name, value in layer.get_parameters().items()}
+    with torch.no_grad():
+        for p in layer.parameters():
+            p.mul_(1.5)
+    for name, value in layer.get_state().items():
+        value.zero_()
+    layer.run(x)
+    state_after = layer.get_state()
+    layer.pop_all()
+    for name, value in layer.get_parameters().items():
+        np.testing.assert_array_equal(value, kept[name])
+    layer.run(x)
+    layer.retrieve_all("before")
+    layer.retrieve_all("before")
+    assert layer.get_state().keys() == state_after.keys()
+
+
+@every
+def test_copies_are_apart(case: Case):
+    layer = case.make(torch.float64)
+    x = case.input(torch.float64, 10)
+    layer(x.clone().requires_grad_())
+    for twin in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
+        assert twin.get_parameters().keys() == layer.get_parameters().keys()
+        for p, q in zip(layer.parameters(), twin.parameters(), strict=True):
+            assert type(p) is type(q) and p is not q and torch.equal(p, q)
+        before = layer.get_state()
+        for a, b in zip(twin.run(x), copy.deepcopy(layer).run(x), strict=True):
+            assert torch.equal(a, b)
+        for name, value in layer.get_state().items():
+            assert torch.equal(value, before[name])
+
+
+@every
+def test_dtype_follows_the_layer(case: Case):
+    layer = case.make(torch.float32)
+    layer.run(case.input(torch.float32, 10))
+    layer.double()
+    assert all(x.dtype == torch.float64 for x in layer.get_state().values() if x.is_floating_point())
+    y = layer.run(case.input(torch.float64, 10))
+    assert y[0].dtype == torch.float64
+    with pytest.raises(InputError, match=r"computes in torch.float64, the data is torch.float32"):
+        layer.run(case.input(torch.float32, 10))
+
+
+@pytest.mark.cuda
+@every
+def test_device(case: Case):
+    layer = case.make(torch.float64).cuda()
+    x = case.input(torch.float64, 12)
+    for a, b in zip(layer.run(x.cuda(), 5), case.make(torch.float64).run(x), strict=True):
+        assert a.is_cuda
+        torch.testing.assert_close(a.cpu(), b, rtol=1e-9, atol=1e-9)
+    with pytest.raises(InputError, match="the layer is on cuda"):
+        layer.run(x)
+
+
+@every
+def test_state_dict_and_functional_call(case: Case):
+    layer, other = case.make(torch.float64), case.make(torch.float64)
+    with torch.no_grad():
+        for p in layer.parameters():
+            p.mul_(1.01)
+    layer.run(case.input(torch.float64, 5))
+    assert not any("state" in name.split(".") for name in layer.state_dict())
+    other.load_state_dict(layer.state_dict())
+    x = case.input(torch.float64, 10)
+    layer.clear_state()
+    for a, b in zip(layer.run(x), other.run(x), strict=True):
+        assert torch.equal(a, b)
+    layer.clear_state()
+    called = torch.func.functional_call(case.make(torch.float64), dict(other.named_parameters()), (x,))
+    assert torch.equal(called[0] if isinstance(called, Output) else called, layer.run(x)[0])
+
+
+@every
+def test_bad_input_changes_nothing(case: Case):
+    layer = case.make(torch.float32)
+    x = case.input(torch.float32, 10)
+    layer.run(x)
+    before = layer.get_state()
+    bad = x.clone()
+    bad[(0,) * layer.axes.time + (3,)] = torch.nan
+    with pytest.raises(InputError, match=r"NaN or infinite, the first in frame 3"):
+        layer.run(bad, 2)
+    with pytest.raises(InputError, match=r"must be \("):
+        layer.run(torch.zeros(3, 3, 3, 3, 3, 3))
+    if before:
+        with pytest.raises(StateError, match=r"left by frames of shape .* Call clear_state\(\)"):
+            layer(torch.cat([x, x], -1))
+    for name, value in layer.get_state().items():
+        assert torch.equal(value, before[name])
+    layer.clear_state()
+    layer.run(bad, on_nan="pass")
+
+
+@every
+def test_numbers_of_any_type_are_taken(case: Case):
+    x = case.input(torch.float64, 8)
+    layer = case.make(torch.float32)
+    wanted = layer.run(x.round().float())[0]
+    layer.clear_state()
+    assert torch.equal(layer.run(x.round().numpy())[0], wanted)
+    layer.clear_state()
+    assert torch.equal(layer.run(x.round().to(torch.int64))[0], wanted)
+    layer.clear_state()
+    yes = layer.run(x > 0)[0]
+    layer.clear_state()
+    assert torch.equal(yes, layer.run((x > 0).float())[0])
+
+
+@every
+def test_no_frames_give_no_frames(case: Case):
+    layer = case.make(torch.float32)
+    x = case.input(torch.float32, 10)
+    y = layer.run(x)
+    state = layer.get_state()
+    empty = layer.run(x.narrow(layer.axes.time, 0, 0))
+    for a, b in zip(empty, y, strict=True):
+        assert a.shape[layer.axes.time] == 0
+        assert layer.axes.frame_shape(a) == layer.axes.frame_shape(b)
+    for name, value in layer.get_state().items():
+        assert torch.equal(value, state[name])
+
+
+@every
+def test_representations(case: Case):
+    layer = case.make(torch.float32)
+    layer.run(case.input(torch.float32, 3))
+    assert type(layer).__name__ in repr(layer)
+    for tree in (layer.p, layer.s, layer.m, layer.p._all, layer.user_parameters):
+        assert isinstance(repr(tree), str) and "<details" in tree._repr_html_()
+    assert type(layer).__name__ in layer._repr_html_()
+
+
+@every
+def test_completion_finds_every_parameter(case: Case):
+    layer = case.make(torch.float32)
+    for path, _ in layer.p.items():
+        tree = layer.p
+        for part in path.split("."):
+            assert part in dir(tree)
+            tree = getattr(tree, part)
+        assert tree is layer.get_parameter(path) if path in dict(layer.named_parameters()) else True
+        assert path.replace(".", "_") in dir(layer.p._all)
+
+
+@every
+def test_optimize_leaves_what_running_leaves(case: Case):
+    layer = case.make(torch.float64)
+    if not any(p.requires_grad for p in layer.parameters()):
+        pytest.skip("nothing to fit")
+    x = case.input(torch.float64, 12)
+    goal = case.make(torch.float64).run(x)[0]
+    layer.set_optimizer.SGD(lr=0.0)
+    if goal.shape[layer.axes.time] == 12:
+        assert layer.optimize(x, goal, dt=5) == [0.0, 0.0, 0.0] or not case.bitwise
+        assert layer._stacks == {}
+        other = case.make(torch.float64)
+        other.run(x)
+        for name, value in layer.get_state().items():
+            torch.testing.assert_close(value, other.get_state()[name], rtol=1e-12, atol=1e-12)
