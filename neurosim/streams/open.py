@@ -1,0 +1,94 @@
+"""Opening streams by path: what a file is decides who reads it, its suffix who writes it."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from pathlib import Path
+from typing import Any
+
+from .._errors import InputError, ParameterError, StreamError
+from ._paths import PathLike, readable
+from .base import Sink, Source
+from .hdf5 import HDF5Reader
+from .hdf5_writer import HDF5Writer
+from .memory import SequenceStream
+from .numpy_files import NumpyReader, NumpyWriter
+from .video import VideoReader
+from .video_writer import VideoWriter
+
+READERS: dict[bytes, type[Source]] = {
+    b"\x93NUMPY": NumpyReader, b"PK\x03\x04": NumpyReader, b"PK\x05\x06": NumpyReader,
+    b"\x89HDF\r\n\x1a\n": HDF5Reader,
+}
+WRITERS: dict[str, type[Sink]] = {
+    ".npy": NumpyWriter, ".h5": HDF5Writer, ".hdf5": HDF5Writer, ".mkv": VideoWriter, ".mp4": VideoWriter,
+}
+
+
+def check_options(where: str, kind: type, options: dict[str, Any]) -> None:
+    """Raises `ParameterError` for an option that this kind of stream does not take."""
+    accepted = [name for name, parameter in inspect.signature(kind).parameters.items()
+                if name != "path" and parameter.kind is not parameter.VAR_KEYWORD]
+    for name, value in options.items():
+        if name not in accepted:
+            raise ParameterError(where, name, f"is no option of {kind.__name__}; choose from {accepted}", value)
+
+
+def open_stream(path: PathLike, **options: Any) -> Source:
+    """The file as a source, by what it is, whatever its name.
+
+    Args:
+        path: .npy, .npz or HDF5 file, or a video.
+        options: those of `NumpyReader`, `HDF5Reader` or `VideoReader`.
+    Raises: StreamError when the file is missing, empty, a folder, damaged or of no known kind; ParameterError for an option
+        that its reader does not take; MissingExtra when it may be a video and PyAV is missing.
+    """
+    file = readable("open_stream", path)
+    with file.open("rb") as opened:
+        start = opened.read(8)
+    kind = next((reader for magic, reader in READERS.items() if start.startswith(magic)), VideoReader)
+    check_options("open_stream", kind, options)
+    try:
+        return kind(file, **options)
+    except StreamError as error:
+        if kind is VideoReader and "is no video that can be read" in str(error):
+            raise StreamError(f"open_stream: {file} is neither .npy, .npz nor HDF5 (it begins with {start!r}); {error}") from error
+        raise
+
+
+def open_sink(path: PathLike, *, frame_rate: float | None = None, mode: str = "x", **options: Any) -> Sink:
+    """A new file as a sink, by its suffix.
+
+    Args:
+        path: .npy, .h5, .hdf5, .mkv (lossless) or .mp4 (for looking).
+        frame_rate: frames per second; stored where the format can, which .npy cannot; needed for video.
+        mode: "x" makes a new file and refuses to touch an existing one, "w" replaces it, "a" appends (not to video).
+        options: those of `NumpyWriter`, `HDF5Writer` or `VideoWriter`.
+    Raises: StreamError when the file exists and mode is "x"; ParameterError for another suffix or option.
+    """
+    kind = WRITERS.get(Path(path).suffix.lower())
+    if kind is None:
+        raise ParameterError("open_sink", "path", f"the suffix must be one of {list(WRITERS)}", os.fspath(path))
+    if kind is not NumpyWriter:
+        options["frame_rate"] = frame_rate
+    check_options("open_sink", kind, options)
+    return kind(path, mode=mode, **options)  # type: ignore[call-arg]
+
+
+def as_source(input: Any) -> Source:
+    """What a user gives as input, as a source.
+
+    Args:
+        input: a source, which is returned as it is; the path of a file, see `open_stream`; or an array, tensor, or any object
+            with shape and slicing, (time, *frame_shape).
+    Raises: InputError when it is none of these; StreamError.
+    """
+    if isinstance(input, Source):
+        return input
+    if isinstance(input, str | os.PathLike):
+        return open_stream(input)
+    if hasattr(input, "shape") and hasattr(input, "__getitem__"):
+        return SequenceStream(input)
+    raise InputError(f"as_source: needs an array, a tensor, an object with shape and slicing, a source, or the path of a file "
+                     f"(got {type(input).__name__})")
