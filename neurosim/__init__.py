@@ -1,3 +1,63 @@
 """neurosim: streaming simulation of retinas, linear-nonlinear cascades and liquid networks, on PyTorch."""
 
+from __future__ import annotations
+
+import sys
+from types import ModuleType
+from typing import Any
+
+from . import _defaults, plot, streams
+from ._axes import SIGNAL, VIDEO, Axes
+from ._errors import (
+    ConfigError,
+    InputError,
+    MissingExtra,
+    NeurosimError,
+    ParameterError,
+    RunnerError,
+    StateError,
+    StreamError,
+    UnknownName,
+)
+from ._output import Events, Output, Spikes
+from ._param import Constant, Param, Parameter
+from ._units import Resolution, default_resolution
+from .layer import ChunkLayer, FrameLayer, Layer, scan
+from .runner import Runner, Stats
+
 __version__ = "0.1.0"
+
+__all__ = [
+    "SIGNAL", "VIDEO", "Axes", "ChunkLayer", "ConfigError", "Constant", "Events", "FrameLayer", "InputError", "Layer",
+    "MissingExtra", "NeurosimError", "Output", "Param", "Parameter", "ParameterError", "Resolution", "Runner",
+    "RunnerError", "Spikes", "StateError", "Stats", "StreamError", "UnknownName", "default_grad_enabled",
+    "default_resolution", "plot", "scan", "streams",
+]
+
+
+class _Package(ModuleType):
+    """The package with `default_grad_enabled` as a setting that layers read when they are built."""
+
+    @property
+    def default_grad_enabled(self) -> bool:
+        """Whether parameters of new layers require gradients."""
+        return _defaults.grad_enabled
+
+    @default_grad_enabled.setter
+    def default_grad_enabled(self, value: bool) -> None:
+        _defaults.grad_enabled = bool(value)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "default_resolution":
+            raise ParameterError("neurosim", name, "set its attributes pixel_per_degree and steps_per_second", value)
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
+
+
+def load_ipython_extension(ipython: Any) -> None:
+    """`%load_ext neurosim`: completion through layers of keys, `layer.p["opl.<Tab>`, and without jedi."""
+    from IPython.core.guarded_eval import EVALUATION_POLICIES  # not public: only where it is asked for
+
+    EVALUATION_POLICIES["limited"].allowed_getattr_external.update({("neurosim",), ("torch", "nn")})

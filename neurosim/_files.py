@@ -51,7 +51,7 @@ def load_arrays(path: str | Path) -> dict[str, np.ndarray]:
         raise StreamError(f"{path}: no such file")
     try:
         if suffix == ".npz":
-            with np.load(path, allow_pickle=False) as file:
+            with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
                 return {name: file[name] for name in file.files}
         if suffix == ".safetensors":
             return dict(_safetensors().load_file(path))

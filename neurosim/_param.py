@@ -82,7 +82,8 @@ class Param:
         if self.at_most is not None:
             inside &= value <= self.at_most
         if not bool(inside.all()):
-            need = f"must lie in {self.range} {self.unit}".rstrip() if self.range else "must not be NaN"
+            need = "must not be NaN" if not self.range else f"choose from {self.choices}" if self.choices else \
+                f"must lie in {self.range} {self.unit}".rstrip()
             raise ParameterError(where, self.name, need, value[~inside].flatten()[0].item())
 
     def make(self, where: str, value: Any, *, requires_grad: bool, dtype: torch.dtype | None = None,

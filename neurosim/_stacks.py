@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ._errors import ParameterError, StateError, UnknownName
 from ._files import load_arrays, save_arrays
 from ._state import StateDict, fields, mapped
-from ._tree import Parameters, State, Tree
+from ._tree import Parameters, Shown, State, Tree
 
 
 class Remembering(nn.Module):
@@ -188,8 +188,4 @@ class Remembering(nn.Module):
             raise StateError(f"{type(self).__name__}: nothing to pop; push_{stack}() comes first")
         return self._stacks[stack].pop()
 
-    # ---- views ----------------------------------------------------------------------------------------------------
-    @property
-    def s(self):  # type: ignore[no-untyped-def]  # an annotation would hide the names from completion
-        """The state of this layer and those below it, as a tree."""
-        return Tree(self, State())
+    s = Shown(lambda layer: Tree(layer, State()), "The state of this layer and those below it, as a tree.")

@@ -7,7 +7,7 @@ a value, so completion with Tab is safe on any model.
 from __future__ import annotations
 
 import html
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -142,6 +142,19 @@ class Modules:
 View = Parameters | State | Modules
 
 
+class Shown:
+    """An attribute that is made when asked for, such as `layer.p`.
+
+    Not a property: completion would not look through one.
+    """
+
+    def __init__(self, make: Callable[[Any], Any], doc: str) -> None:
+        self.make, self.__doc__ = make, doc
+
+    def __get__(self, owner: Any, cls: type | None = None) -> Any:
+        return self if owner is None else self.make(owner)
+
+
 class Tree:
     """A view of the parameters, the state or the sub-layers below a module.
 
@@ -185,14 +198,6 @@ class Tree:
         return list(self._entries())
 
     # ---- values ---------------------------------------------------------------------------------------------------
-    @property
-    def _all(self) -> Tree:
-        return Tree(self._module, self._view, "_")
-
-    @property
-    def _search(self) -> Search:
-        return Search(self)
-
     def _where(self) -> str:
         return f"{type(self._module).__name__} {self._view.title}"
 
@@ -203,18 +208,19 @@ class Tree:
         return entries[name]
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__") or (name.startswith("_") and name in ("_repr_mimebundle_", "_ipython_display_")):
+        if name.startswith(("__", "_ipython", "_repr")):  # what Python and IPython ask every object for
             raise AttributeError(name)
-        if self._separator == "." and (branch := self._branches().get(name)) is not None:
+        if name == "_all":
+            return Tree(self._module, self._view, "_")
+        if name == "_search":
+            return Search(self)
+        if (branch := self._branches().get(name)) is not None:
             return branch
-        if name.startswith(("_ipython", "_repr")):
-            raise AttributeError(name)
         return self._view.get(*self._find(name))
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name in self._branches():
-            raise ParameterError(self._where(), name, f"a group; set one of its members {dir(getattr(self, name))[:-2]}",
-                                 value)
+        if (branch := self._branches().get(name)) is not None:
+            raise ParameterError(self._where(), name, f"is a group; set one of its members {branch.keys()}", value)
         self._view.set(*self._find(name), value)
 
     def __getitem__(self, path: str) -> Any:
@@ -270,7 +276,7 @@ class Search:
     def __init__(self, tree: Tree) -> None:
         self._tree = tree
 
-    def __getattr__(self, part: str) -> Tree:
+    def __getattr__(self, part: str):  # type: ignore[no-untyped-def]
         if part.startswith("__") or part.startswith(("_repr", "_ipython")):
             raise AttributeError(part)
         return self[part]

@@ -22,7 +22,7 @@ from ._param import Constant, Param, Parameter, as_number, declared
 from ._record import Recorder
 from ._stacks import Remembering
 from ._state import StateDict, fitted, mapped
-from ._tree import Modules, Parameters, Tree, UserParameters
+from ._tree import Modules, Parameters, Shown, Tree, UserParameters
 from ._units import Resolution
 from .optim import Fitting
 
@@ -246,21 +246,10 @@ class Layer(Fitting, Remembering):
             self._taps[name] = value
 
     # ---- parameters -----------------------------------------------------------------------------------------------
-    # Views without a return annotation: an annotated one would hide the names from completion.
-    @property
-    def p(self):  # type: ignore[no-untyped-def]
-        """The parameters of this layer and those below it, as a tree."""
-        return Tree(self, Parameters())
-
-    @property
-    def m(self):  # type: ignore[no-untyped-def]
-        """The sub-layers, as a tree."""
-        return Tree(self, Modules())
-
-    @property
-    def user_parameters(self):  # type: ignore[no-untyped-def]
-        """The parameters that are meant to be set by a person, as a tree."""
-        return Tree(self, UserParameters())
+    p = Shown(lambda layer: Tree(layer, Parameters()), "The parameters of this layer and those below it, as a tree.")
+    m = Shown(lambda layer: Tree(layer, Modules()), "The sub-layers, as a tree.")
+    user_parameters = Shown(lambda layer: Tree(layer, UserParameters()),
+                            "The parameters that are meant to be set by a person, as a tree.")
 
     def __setattr__(self, name: str, value: Any) -> None:
         spec = declared(type(self)).get(name)

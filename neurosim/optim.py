@@ -10,10 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ._axes import to_tensor
 from ._drive import Feed
 from ._errors import InputError, ParameterError, StateError, UnknownName
 from ._output import Output
 from ._stacks import Remembering
+from ._tree import Shown
 from .streams.base import whole
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -95,10 +97,7 @@ class Fitting(Remembering):
     axes: Any
     run: Any
 
-    @property
-    def set_optimizer(self):  # type: ignore[no-untyped-def]  # an annotation would hide the names from completion
-        """Chooses the optimizer: `layer.set_optimizer.Adam(lr=0.01)`."""
-        return OptimizerSelector(self)
+    set_optimizer = Shown(OptimizerSelector, "Chooses the optimizer: `layer.set_optimizer.Adam(lr=0.01)`.")
 
     def optimize(self, x: Any, y: Any, *, dt: int | None = None, optimizer: torch.optim.Optimizer | None = None,
                  loss_fn: Loss | None = None, t_skip: int = 0) -> list[float]:
@@ -172,8 +171,8 @@ class Fitting(Remembering):
 
     def _goal(self, goal: Any) -> Tensor:
         some = next(iter(self.parameters()), None)
-        target = torch.as_tensor(goal, device=None if some is None else some.device)
-        target = target.detach() if some is None else target.detach().to(some.dtype)
+        dtype, device = (torch.get_default_dtype(), None) if some is None else (some.dtype, some.device)
+        target = to_tensor(goal, dtype, device, f"{type(self).__name__}: the goal").detach()
         if not bool(torch.isfinite(target).all()):
             raise InputError(f"{type(self).__name__}: the goal holds NaN or infinite values; leave those frames out "
                              "(t_skip) or replace them")

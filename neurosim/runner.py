@@ -295,7 +295,7 @@ class Runner:
         grad, inference, device, threads = carried
         try:
             torch.set_num_threads(threads)  # these four are per thread in torch
-            with torch.set_grad_enabled(grad), torch.inference_mode(inference), \
+            with torch.inference_mode(inference), torch.set_grad_enabled(grad), \
                     torch.device(device) if device.type != "cpu" else nullcontext():
                 work()
         except _Closed:
