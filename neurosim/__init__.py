@@ -60,4 +60,5 @@ def load_ipython_extension(ipython: Any) -> None:
     """`%load_ext neurosim`: completion through layers of keys, `layer.p["opl.<Tab>`, and without jedi."""
     from IPython.core.guarded_eval import EVALUATION_POLICIES  # not public: only where it is asked for
 
-    EVALUATION_POLICIES["limited"].allowed_getattr_external.update({("neurosim",), ("torch", "nn")})
+    policy: Any = EVALUATION_POLICIES["limited"]
+    policy.allowed_getattr_external.update({("neurosim",), ("torch", "nn")})

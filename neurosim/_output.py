@@ -14,7 +14,7 @@ from torch import Tensor
 from ._axes import VIDEO, Axes
 from ._errors import UnknownName
 from ._param import value_text
-from ._tree import html_table, text_table
+from ._tree import Row, html_table, text_table
 
 
 class Spikes(NamedTuple):
@@ -167,11 +167,12 @@ class Output:
         return time_courses(chosen, self.axes, self.frame, self.start)
 
     # ---- what a person sees ---------------------------------------------------------------------------------------
-    def _rows(self) -> list[tuple[str, ...]]:
-        rows = [(name, str(tuple(x.shape)), str(x.dtype).removeprefix("torch."), value_text(x))
+    def _rows(self) -> list[Row]:
+        rows: list[Row] = [(name, str(tuple(x.shape)), str(x.dtype).removeprefix("torch."), value_text(x))
                 for name, x in self._values.items()]
-        return rows + [(f"events of {name}", f"{len(events)} spikes", f"{events.cells} cells", "")
-                       for name, events in self._events.items()]
+        rows += [(f"events of {name}", f"{len(events)} spikes", f"{events.cells} cells", "")
+                 for name, events in self._events.items()]
+        return rows
 
     def __repr__(self) -> str:
         return f"{self._title()}\n{text_table(('name', 'shape', 'dtype', 'values'), self._rows())}"

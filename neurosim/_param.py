@@ -107,31 +107,30 @@ def as_number(where: str, what: str, value: Any, dtype: torch.dtype, device: Any
         raise ParameterError(where, what, "must be a number or an array of numbers", value) from error
 
 
-class _Value:
+class _Value(Tensor):
     """What `Parameter` and `Constant` have in common: a tensor that knows its declaration and sets itself."""
 
     spec: Param
-    where: str
+    owner: str
 
     def set(self, value: Any) -> None:
         """Sets the value in place: broadcast, cast to this dtype and device, checked against the range.
 
         Raises: ParameterError, and then nothing has changed.
         """
-        assert isinstance(self, Tensor)
-        new = as_number(self.where, self.spec.name, value, self.dtype, self.device)
+        new = as_number(self.owner, self.spec.name, value, self.dtype, self.device)
         if new.numel() == 1:
             new = new.reshape(())
         try:
             new = new.expand(self.shape)
         except RuntimeError:
-            raise ParameterError(self.where, self.spec.name, f"must fit the shape {tuple(self.shape)}",
+            raise ParameterError(self.owner, self.spec.name, f"must fit the shape {tuple(self.shape)}",
                                  tuple(new.shape)) from None
-        self.spec.check(self.where, new)
+        self.spec.check(self.owner, new)
         with torch.no_grad():
             self.copy_(new)
 
-    def __repr__(self, *, tensor_contents: Any = None) -> str:
+    def __repr__(self, *, tensor_contents: Any = None) -> str:  # type: ignore[override]
         spec = self.spec
         lines = [f"{spec.name} = {value_text(self)}" + (f" {spec.unit}" if spec.unit else "")]
         if spec.range:
@@ -143,15 +142,13 @@ class _Value:
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
         if id(self) not in memo:
-            assert isinstance(self, Tensor)
-            memo[id(self)] = _rebuild(type(self), self.data.clone(), self.requires_grad, self.spec, self.where)
+            memo[id(self)] = _rebuild(type(self), self.data.clone(), self.requires_grad, self.spec, self.owner)
             if self.grad is not None:
                 memo[id(self)].grad = copy.deepcopy(self.grad, memo)
         return memo[id(self)]
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        assert isinstance(self, Tensor)
-        return _rebuild, (type(self), self.data.as_subclass(Tensor), self.requires_grad, self.spec, self.where)
+        return _rebuild, (type(self), self.data.as_subclass(Tensor), self.requires_grad, self.spec, self.owner)
 
 
 class Parameter(_Value, nn.Parameter):
@@ -168,21 +165,21 @@ class Parameter(_Value, nn.Parameter):
 
     def __new__(cls, data: Tensor, requires_grad: bool, spec: Param, where: str) -> Parameter:
         self = torch.Tensor._make_subclass(cls, data, requires_grad)
-        self.spec, self.where = spec, where
+        self.spec, self.owner = spec, where
         return self
 
     def __init__(self, *args: Any) -> None:
         pass
 
 
-class Constant(_Value, torch.Tensor):
+class Constant(_Value):
     """A value of a layer that a person may set and no optimizer changes (a buffer), such as a sign."""
 
-    __torch_function__ = torch._C._disabled_torch_function_impl
+    __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
 
     def __new__(cls, data: Tensor, requires_grad: bool, spec: Param, where: str) -> Constant:
         self = torch.Tensor._make_subclass(cls, data, False)
-        self.spec, self.where = spec, where
+        self.spec, self.owner = spec, where
         return self
 
     def __init__(self, *args: Any) -> None:
@@ -203,8 +200,12 @@ def value_text(x: Tensor) -> str:
     return f"array{list(data.shape)} from {data.min().item():.4g} to {data.max().item():.4g}"
 
 
-@functools.cache
 def declared(cls: type) -> dict[str, Param]:
     """Every parameter that a layer class declares, base classes first."""
+    return _declared(cls)
+
+
+@functools.cache
+def _declared(cls: Any) -> dict[str, Param]:
     return {name: value for base in reversed(cls.__mro__) for name, value in vars(base).items()
             if isinstance(value, Param)}

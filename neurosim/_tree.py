@@ -7,7 +7,7 @@ a value, so completion with Tab is safe on any model.
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -18,6 +18,7 @@ from ._errors import ParameterError, StateError, UnknownName
 from ._param import Param, Parameter, as_number, declared, value_text
 from ._state import fields
 
+Row = tuple[str, ...]
 MAX_ROWS = 400  # a representation stays readable, and cheap to send to a browser
 
 
@@ -76,7 +77,7 @@ class Parameters:
             target = Parameter(target.data, False, bare, type(module).__name__)
         target.set(value)
 
-    def row(self, module: nn.Module, name: str) -> tuple[str, ...]:
+    def row(self, module: nn.Module, name: str) -> Row:
         value, spec = self.get(module, name), spec_of(module, name)
         shown = value_text(value.value if isinstance(value, Constrained) else value)
         return (shown, spec.unit, spec.range, spec.doc) if spec else (shown, "", "", "")
@@ -113,9 +114,10 @@ class State:
         except RuntimeError:
             raise StateError(f"{type(module).__name__}.s.{name}: must fit the shape {tuple(old.shape)} "
                              f"(got {tuple(new.shape)})") from None
-        module.state = module.state._replace(**{name: new})
+        state: Any = module.state
+        module.state = state._replace(**{name: new})
 
-    def row(self, module: nn.Module, name: str) -> tuple[str, ...]:
+    def row(self, module: nn.Module, name: str) -> Row:
         return (value_text(self.get(module, name)),)
 
 
@@ -134,7 +136,7 @@ class Modules:
     def set(self, module: nn.Module, name: str, value: Any) -> None:
         raise ParameterError(type(module).__name__, name, "a sub-layer is replaced on the layer itself, not in .m")
 
-    def row(self, module: nn.Module, name: str) -> tuple[str, ...]:
+    def row(self, module: nn.Module, name: str) -> Row:
         child = self.get(module, name)
         return type(child).__name__, (type(child).__doc__ or "").strip().partition("\n")[0]
 
@@ -249,7 +251,7 @@ class Tree:
         return len(self._entries())
 
     # ---- what a person sees ---------------------------------------------------------------------------------------
-    def _rows(self) -> list[tuple[str, ...]]:
+    def _rows(self) -> list[Row]:
         return [(name, *self._view.row(*entry)) for name, entry in self._entries().items()]
 
     def __repr__(self) -> str:
@@ -299,16 +301,16 @@ class Search:
         return f"{self._tree._where()}: ._search.<part of a name>"
 
 
-def text_table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def text_table(head: Row, rows: Sequence[Row]) -> str:
     """Rows as columns of equal width."""
     widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
     return "\n".join("  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
                      for row in [head, *rows])
 
 
-def html_table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def html_table(head: Row, rows: Sequence[Row]) -> str:
     """Rows as a small HTML table, escaped and capped."""
-    def line(row: tuple[str, ...], tag: str) -> str:
+    def line(row: Row, tag: str) -> str:
         cells = (f"<{tag} style='text-align:left'>{html.escape(cell)}</{tag}>" for cell in row)
         return f"<tr>{''.join(cells)}</tr>"
 
@@ -316,6 +318,6 @@ def html_table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
     return f"<table><thead>{line(head, 'th')}</thead><tbody>{body}</tbody></table>{html.escape(more(rows))}"
 
 
-def more(rows: list[tuple[str, ...]]) -> str:
+def more(rows: Sequence[Row]) -> str:
     """What a capped table leaves out, in words."""
     return f"\n  ... and {len(rows) - MAX_ROWS} more" if len(rows) > MAX_ROWS else ""

@@ -83,7 +83,7 @@ def impulse(layer: Any, shape: tuple[int, ...] = (500, 10, 10), dt: int | None =
     middle = tuple(n // 2 for n in y.shape[1:])
     for away in range(min(4, y.shape[-1] - middle[-1])):
         place = (*middle[:-1], middle[-1] + away)
-        panel.plot(t, y[(slice(None), *place)].numpy(), alpha=1.0 if away == 0 else 0.5,
+        panel.plot(t, y.flatten(1)[:, int(np.ravel_multi_index(place, y.shape[1:]))].numpy(), alpha=1.0 if away == 0 else 0.5,
                    label="at the impulse" if away == 0 else f"{away} further")
     panel.set(xlabel="time after the impulse (ms)", ylabel=f"{type(layer).__name__}: response")
     panel.legend(fontsize="small")

@@ -190,7 +190,7 @@ class Runner:
         """The names of outputs that have to be recorded: those that are paths within the model."""
         modules = dict(self.model.named_modules())
         return [name for name in self.outputs if isinstance(name, str)
-                and (name in modules or name.rpartition(".")[0] in modules and "." in name)]
+                and (name in modules or ("." in name and name.rpartition(".")[0] in modules))]
 
     def _reset(self) -> None:
         self._frames = 0
