@@ -1,0 +1,37 @@
+"""Elapsed time of each step of an irregularly sampled sequence."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .._errors import InputError
+
+
+def elapsed(timespans: Any, batch: int, time: int, like: Tensor, where: str) -> Tensor:
+    """One time span for each step of each sequence, seconds.
+
+    Args:
+        timespans: None (1 s), a number, or an array or tensor (time,) or (batch, time): the time that passes during
+            each step, zero allowed.
+        batch, time: sizes of the sequence.
+        like: a tensor of the dtype and device that are wanted.
+        where: name of the caller, for messages.
+    Returns: (batch, time).
+    Raises: InputError for another shape, and for negative or non-finite values (these are not looked at while
+        torch.compile traces).
+    """
+    if timespans is None:
+        return like.new_ones(batch, time)
+    spans = torch.as_tensor(timespans, dtype=like.dtype, device=like.device)
+    if tuple(spans.shape) not in ((), (time,), (batch, time)):
+        raise InputError(f"{where}.timespans: must be a number, (time,) = ({time},) or (batch, time) = "
+                         f"({batch}, {time}) (got shape {tuple(spans.shape)})")
+    if not torch.compiler.is_compiling() and spans.numel():
+        smallest, largest = (bound.item() for bound in spans.detach().aminmax())
+        if not (smallest >= 0 and largest < float("inf")):  # a NaN makes both NaN
+            raise InputError(f"{where}.timespans: must be finite and not negative "
+                             f"(got values from {smallest} to {largest})")
+    return spans.expand(batch, time)
