@@ -1,0 +1,140 @@
+"""Where `run` writes to: an HDF5 file with every output, or a single output as .npy or video."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import neurosim
+from neurosim import Output
+from neurosim._drive import chunk_to_frames
+from neurosim._record import recordable
+from neurosim.streams import HDF5File, Sink, open_sink
+from neurosim.streams._paths import writable
+
+from .errors import UsageError
+
+HDF5 = (".h5", ".hdf5")
+SINGLE = (".npy", ".mkv", ".mp4")
+SPIKES = "spikes"
+
+# Of the outputs of layers whose numbers have a unit, by class.
+UNITS = {"GanglionSpiking": "spikes per frame", "GanglionInput": "Hz"}
+
+
+def units_of(model: neurosim.Layer, name: str) -> str | None:
+    """Unit of a recorded layer or of a model's outputs, which are those of its last stage; None for a pure number."""
+    modules = dict(model.named_modules())
+    stages = [modules[name]] if name in modules else reversed(modules.values())
+    return next((UNITS[kind] for stage in stages if (kind := type(stage).__name__) in UNITS), None)
+
+
+class Results:
+    """A file that outputs of a model are written to, chunk by chunk. It appears with the first chunk.
+
+    Args:
+        path: .h5 or .hdf5 for everything; .npy, .mkv, .mp4 for a single output.
+        overwrite: whether an existing file is replaced.
+        about: stored in an HDF5 file as its parameters.
+        only: names of outputs or recorded paths to write, all when empty.
+        limits: (black, white) for video.
+    Raises: UsageError, StreamError.
+    """
+
+    def __init__(self, path: str | Path, model: neurosim.Layer, *, overwrite: bool = False,
+                 about: Mapping[str, Any] | None = None, only: Sequence[str] = (),
+                 limits: tuple[float, float] | None = None) -> None:
+        self.path = Path(path)
+        suffix = self.path.suffix.lower()
+        if suffix not in HDF5 + SINGLE:
+            raise UsageError(f"--output: the suffix must be one of {list(HDF5 + SINGLE)} (got {str(path)!r})")
+        if limits is not None and suffix not in (".mkv", ".mp4"):
+            raise UsageError(f"--limits: is for video, .mkv or .mp4 (got {str(path)!r})")
+        if limits is None and suffix in (".mkv", ".mp4"):
+            raise UsageError("--limits: video needs the values shown black and white, such as --limits 0 255")
+        self._mode = "w" if overwrite else "x"
+        writable("--output", self.path, self._mode, (self._mode,))
+        self._model, self._about, self._only, self._limits = model, dict(about or {}), list(only), limits
+        self._rate = model.resolution.steps_per_second
+        self._hdf5 = suffix in HDF5
+        self._file: HDF5File | None = None
+        self._sinks: dict[str, Sink] = {}
+        self._events: Any = None
+        self.frames = self.spikes = 0
+
+    @property
+    def record(self) -> list[str]:
+        """The names in `only` that have to be recorded, being paths within the model."""
+        return [name for name in self._only if name in recordable(self._model)]
+
+    def write(self, out: Output) -> None:
+        """Appends the outputs of one chunk. Raises StreamError, InputError, UsageError."""
+        if self._file is None and not self._sinks:
+            self._open(out)
+        for name, sink in self._sinks.items():
+            sink.write(chunk_to_frames(out[name], out.axes, "--output"))
+        if self._events is not None:
+            units, times = (x.cpu().numpy() for x in out.spikes)
+            order = np.argsort(times, kind="stable")
+            self._events.write(units[order], times[order])
+        self.frames += out[0].shape[out.axes.time]
+        self.spikes += sum(len(events) for events in out.events.values())
+
+    def _open(self, out: Output) -> None:
+        names = self._chosen(out)
+        if not self._hdf5:
+            if len(names) > 1:
+                raise UsageError(f"--output: {self.path.suffix} holds one output, the model has {names}; choose one "
+                                 "with --only, or write .h5")
+            options = {"limits": self._limits} if self._limits else {}
+            self._sinks = {names[0]: open_sink(self.path, frame_rate=self._rate, mode=self._mode, **options)}
+            return
+        spiking = out.events and (not self._only or SPIKES in self._only)
+        if SPIKES in names:
+            raise UsageError(f"--output: {SPIKES!r} is the name of the table of spikes")
+        self._file = HDF5File(self.path, self._mode, parameters={**self._about, "units": unit_ranges(out)})
+        if spiking:
+            self._events = self._file.events(SPIKES)
+        self._sinks = {name: self._file.dataset(name, frame_rate=self._rate, units=units_of(self._model, name))
+                       for name in names}
+
+    def _chosen(self, out: Output) -> list[str]:
+        known = [*out.keys(), *([SPIKES] if out.events and self._hdf5 else [])]
+        for name in self._only:
+            if name not in known:
+                raise UsageError(f"--only {name}: is no output; choose from {known}")
+        return [name for name in self._only or out.keys() if name in out]
+
+    def summary(self, seconds: float) -> str:
+        """What was written, and how fast."""
+        if not self.frames:
+            return f"{self.path}: nothing written"
+        spikes = f", {self.spikes} spikes" if self._events is not None else ""
+        rate = self.frames / max(seconds, 1e-9)
+        return (f"{self.path}: {self.frames} frames{spikes}; {seconds:.1f} s, {rate:.4g} frames/s, "
+                f"{rate / self._rate:.3g} x real time")
+
+    def close(self) -> None:
+        """Completes the file; closing again does nothing."""
+        for sink in self._sinks.values():
+            sink.close()
+        if self._file is not None:
+            self._file.close()
+
+    def __enter__(self) -> Results:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+
+def unit_ranges(out: Output) -> dict[str, list[int]]:
+    """Numbers of the first unit of each spiking layer, and of the one after its last, as in `out.spikes`."""
+    ranges, offset = {}, 0
+    for path, events in out.events.items():
+        ranges[path] = [offset, offset + events.cells]
+        offset += events.cells
+    return ranges
