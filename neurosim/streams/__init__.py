@@ -12,5 +12,6 @@ from .video_writer import VideoWriter
 
 __all__ = [
     "HDF5File", "HDF5Reader", "HDF5Writer", "NumpyReader", "NumpyWriter", "RandomStream", "RepeatingStream",
-    "SequenceStream", "Sink", "Source", "VideoReader", "VideoWriter", "as_source", "open_sink", "open_stream", "read_events",
+    "SequenceStream", "Sink", "Source", "VideoReader", "VideoWriter", "as_source", "open_sink", "open_stream",
+    "read_events",
 ]

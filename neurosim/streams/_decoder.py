@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterator
-from itertools import chain
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from .._errors import MissingExtra, StreamError
 
-# Only containers of pictures: a playlist, or an address, would have FFmpeg read other files than the one that was named.
+# Containers of pictures alone: a playlist, or an address, would have FFmpeg read other files than the one named.
 DEMUXERS = "mov,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg,gif,ivf,yuv4mpegpipe,nut,mxf,m4v,h264,hevc,dv"
 SAFE = {"format_whitelist": DEMUXERS, "protocol_whitelist": "file"}
 
@@ -32,7 +32,7 @@ def import_av() -> Any:
 class Scan(NamedTuple):
     """What the packets of a file say, without decoding them."""
 
-    stamps: np.ndarray | None  # presentation times in display order, in the stream's unit; None when they cannot be trusted
+    stamps: np.ndarray | None  # times of presentation in order, in the stream's unit; None when not to be trusted
     packets: int
     damaged: frozenset[int]  # time stamps of packets that the file itself marks as damaged
     end: float  # seconds, where the last packet ends; files that start late count from 0 or from their start
@@ -55,8 +55,8 @@ def scan(container: Any, stream: Any, errors: type[Exception]) -> Scan:
     first = min((p[0] for p in known), default=0)
     stamps = None
     decoding = [p[1] for p in packets if p[1] is not None]
-    ordered = all(a < b for a, b in zip(decoding, decoding[1:], strict=False))
-    reorders = stream.codec_context.has_b_frames and all(p[0] == p[1] for p in packets)  # then pts is only a copy of dts
+    ordered = all(a < b for a, b in pairwise(decoding))
+    reorders = stream.codec_context.has_b_frames and all(p[0] == p[1] for p in packets)  # pts are then copied dts
     if len({p[0] for p in known}) == len(packets) and ordered and not reorders:
         stamps = np.array(sorted(p[0] for p in known), dtype=np.int64)
     return Scan(stamps, len(packets), frozenset(p[0] for p in known if p[3]), max(end, end - first) * unit,
@@ -83,9 +83,10 @@ def declared_seconds(container: Any, stream: Any) -> float:
 class Decoder:
     """Frames of the first video stream of a file, by index.
 
-    A frame is what its time stamp says, where the stamps of the file can be trusted: a frame that the decoder leaves out or
-    marks as damaged is an error, and `frame` finds any index again exactly. Else the frames are counted by decoding them, and
-    going back means decoding from the start.
+    A frame is what its time stamp says, where the stamps of the file can be trusted: a frame that the decoder leaves
+        out or
+    marks as damaged is an error, and `frame` finds any index again exactly. Else the frames are counted by decoding
+    them, and going back means decoding from the start.
 
     Args:
         path: the file, checked to exist.
@@ -111,8 +112,8 @@ class Decoder:
         try:
             self._container = self._av.open(f"file:{self.path}", options=SAFE)
         except self._av.FFmpegError as error:
-            raise StreamError(f"VideoReader: {self.path} is no video that can be read; or its header is damaged, or missing "
-                              f"because the file was cut off ({error})") from error
+            raise StreamError(f"VideoReader: {self.path} is no video that can be read; or its header is damaged, or "
+                              f"missing because the file was cut off ({error})") from error
         if not self._container.streams.video:
             self._container.close()
             raise StreamError(f"VideoReader: {self.path} holds no video stream")
@@ -129,7 +130,7 @@ class Decoder:
         if self._stamps is not None and first.pts in self._stamps.tolist():
             lead = int(np.searchsorted(self._stamps, first.pts))
             if lead:
-                log.warning("%s: the first %d frames need others that are not in the file, and are left out", self.path, lead)
+                log.warning("%s: the first %d frames need others that the file lacks; left out", self.path, lead)
             self._stamps = self._stamps[lead:]
             self.count = len(self._stamps)
         else:
@@ -175,7 +176,7 @@ class Decoder:
         return float(self._stream.average_rate or 0)
 
     def times(self) -> np.ndarray:
-        """Seconds from the first frame to each: by time stamps that can be trusted, else, and for missing frames, by rate."""
+        """Seconds from the first frame to each: by time stamps, by the rate where they are of no use or missing."""
         times = np.arange(self.length) / self.rate
         if self._stamps is not None:
             times[:self.count] = (self._stamps - self._stamps[0]) * float(self._stream.time_base)
@@ -202,8 +203,9 @@ class Decoder:
     def cut_off(self) -> str:
         """What is said where a file ends before its header says."""
         why = f": {self._scan.failed}" if self._scan.failed else ""
-        return (f"VideoReader: frame {self.count} of {self.path} is missing, the file is cut off at {self._scan.end:.3f} s of "
-                f"{self._scan.declared:.3f} s{why}; the {self.count} frames before it can be read")
+        return (f"VideoReader: frame {self.count} of {self.path} is missing, the file is cut off at "
+                f"{self._scan.end:.3f} s of {self._scan.declared:.3f} s{why}; "
+                f"the {self.count} frames before can be read")
 
     def _step(self) -> Any:
         """The next frame; after an error the decoder is gone, and `_find` starts another."""
@@ -225,7 +227,7 @@ class Decoder:
         return frame
 
     def _find(self, index: int) -> None:
-        """Places the decoder at a frame not after `index`: at a key frame if the time stamps allow it, else at the start."""
+        """Places the decoder at a frame not after `index`: at a key frame if the stamps allow it, else at the start."""
         if self._stamps is not None:
             try:
                 self._container.seek(int(self._stamps[index]), stream=self._stream, backward=True)
@@ -250,7 +252,8 @@ class Decoder:
         if self._graph is None:
             self._graph, self._kind = self._build(frame), kind
         if kind != self._kind:
-            raise StreamError(f"VideoReader: frame {self._next - 1} of {self.path} is {kind}, those before it {self._kind}")
+            raise StreamError(f"VideoReader: frame {self._next - 1} of {self.path} is {kind}, "
+                              f"those before it {self._kind}")
         self._graph.push(frame)
         picture = self._graph.pull().to_ndarray()
         return np.ascontiguousarray(picture.transpose(2, 0, 1)) if self._colour else picture

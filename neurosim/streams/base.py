@@ -52,7 +52,7 @@ def to_numbers(chunk: Any, where: str) -> np.ndarray:
     return array
 
 
-class Stream(ABC):
+class Stream:
     """What sources and sinks share: being open or closed, and being a context manager."""
 
     def __init__(self, *, frame_rate: float | None = None) -> None:
@@ -75,7 +75,7 @@ class Stream(ABC):
             self._closed = True
             self._close()
 
-    def _close(self) -> None:  # noqa: B027 - most streams have nothing to let go of
+    def _close(self) -> None:
         """What a stream does once when it is closed; fill in when there is something to let go of."""
 
     def _require_open(self, what: str) -> None:
@@ -91,7 +91,7 @@ class Stream(ABC):
         self.close()
 
 
-class Source(Stream):
+class Source(Stream, ABC):
     """A stream that is read. A source of your own fills in `_read`, and `_close` if it holds a file.
 
     Args:
@@ -181,7 +181,7 @@ class Source(Stream):
         return f"<{type(self).__name__}: {length} of shape {self._shape}{rate}, at {self._position}{closed}>"
 
 
-class Sink(Stream):
+class Sink(Stream, ABC):
     """A stream that is written. A sink of your own fills in `_write`, and `_flush` and `_close` if it holds a file.
 
     Args:
@@ -205,7 +205,7 @@ class Sink(Stream):
     def _write(self, chunk: np.ndarray) -> None:
         """Takes in a chunk (time, *frame_shape) of at least one frame, checked against those before it."""
 
-    def _flush(self) -> None:  # noqa: B027 - most sinks hold nothing back
+    def _flush(self) -> None:
         """What a sink does to hand on what it holds back."""
 
     @property

@@ -17,8 +17,9 @@ BLOCK = 4  # 64-bit words of one Philox block, two 32-bit numbers each
 class RandomStream(Source):
     """Independent uniform noise without end.
 
-    Values lie in [mean, mean + level): `mean` is the smallest one, as in convis, not the average. A number depends on the
-    seed, the frame and the pixel alone (Philox counts blocks), so that chunks may be cut anywhere and `seek` is exact.
+    Values lie in [mean, mean + level): `mean` is the smallest one, as in convis, not the average. A number depends on
+    the seed, the frame and the pixel alone (Philox counts blocks), so that chunks may be cut anywhere and `seek` is
+    exact.
 
     Args:
         size: shape of a frame.
@@ -50,6 +51,7 @@ class RandomStream(Source):
         numbers = bits.astype("<u8").view("<u4").reshape(n, 2 * BLOCK * blocks)[:, :pixels]
         uniform = (numbers >> np.uint32(8)).astype(np.float32) * np.float32(2**-24)
         frames = np.float32(self.mean) + np.float32(self.level) * uniform
-        if self.level:  # the sum may be rounded up to the bound, which is not in the range
-            np.minimum(frames, np.nextafter(np.float32(self.mean + self.level), np.float32(-np.inf)), out=frames)
+        # The sum may be rounded up to the bound, which is not in the range.
+        below = np.nextafter(np.float32(self.mean + self.level), np.float32(-np.inf))
+        np.minimum(frames, np.maximum(below, np.float32(self.mean)), out=frames)
         return frames.reshape(n, *self.frame_shape)

@@ -35,15 +35,15 @@ def open_hdf5(where: str, path: Path) -> tuple[Any, bool]:
 class HDF5Reader(Source):
     """Frames of one dataset of an HDF5 file, time being its first axis.
 
-    A file that is written by `HDF5Writer` or `HDF5File` can be read meanwhile. The reader ends where the dataset ended when it
-    was opened; `refresh` moves the end to where it is now.
+    A file that is written by `HDF5Writer` or `HDF5File` can be read meanwhile. The reader ends where the dataset
+    ended when it was opened; `refresh` moves the end to where it is now.
 
     Args:
         path: the file.
         dataset: name, in which "/" separates groups; None: "frames" if there is one, else the only dataset of frames.
         frame_rate: frames per second; None: as stored, else unknown.
-    Raises: StreamError when the file is missing, damaged, or lacks the dataset, which then lists those that it has; also when
-        the data lies elsewhere (soft or external link, virtual dataset, external storage).
+    Raises: StreamError when the file is missing, damaged, or lacks the dataset, which then lists those that it has;
+        also when the data lies elsewhere (soft or external link, virtual dataset, external storage).
     """
 
     def __init__(self, path: PathLike, dataset: str | None = None, *, frame_rate: float | None = None) -> None:
@@ -95,8 +95,8 @@ class HDF5Reader(Source):
         try:
             return np.asarray(self._item[start:stop])
         except (OSError, RuntimeError, ValueError) as error:
-            raise StreamError(f"HDF5Reader.read: frames {start} to {stop - 1} of {self.dataset!r} in {self.path} cannot be "
-                              f"read, the file is damaged ({error})") from error
+            raise StreamError(f"HDF5Reader.read: frames {start} to {stop - 1} of {self.dataset!r} in {self.path} "
+                              f"cannot be read, the file is damaged ({error})") from error
 
     def _close(self) -> None:
         self._h5.close()
@@ -116,8 +116,8 @@ def choose(h5: Any, name: str | None, path: Path) -> Any:
     if item.dtype == EVENT:
         raise StreamError(f"HDF5Reader.dataset: {name!r} in {path} is a table of events; read it with read_events")
     if not holds_frames(item):
-        raise StreamError(f"HDF5Reader.dataset: {name!r} in {path} is not frames of real numbers along a first axis (its "
-                          f"shape is {item.shape}, its dtype {item.dtype})")
+        raise StreamError(f"HDF5Reader.dataset: {name!r} in {path} is not frames of real numbers along a first axis "
+                          f"(its shape is {item.shape}, its dtype {item.dtype})")
     return item
 
 
@@ -131,13 +131,15 @@ def read_events(path: PathLike, dataset: str = "spikes") -> tuple[np.ndarray, np
     Raises: StreamError.
     """
     file = readable("read_events", path)
-    h5, _ = open_hdf5("read_events", file)
+    h5, growing = open_hdf5("read_events", file)
     with h5:
         item = find(h5, dataset, "read_events", file)
         if item is None or item.dtype != EVENT:
             having = names(h5, lambda other: other.dtype == EVENT)
             raise StreamError(f"read_events: {file} holds no table of events {dataset!r}; choose from {having}")
         try:
+            if growing:
+                item.refresh()  # another reader in this process may have looked earlier
             events = item[:]
         except (OSError, RuntimeError, ValueError) as error:
             raise StreamError(f"read_events: {dataset!r} in {file} cannot be read ({error})") from error

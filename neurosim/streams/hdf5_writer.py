@@ -13,7 +13,7 @@ import numpy as np
 from torch import Tensor
 
 from .._errors import InputError, ParameterError, StreamError
-from ._hdf5 import EVENT, find, set_text
+from ._hdf5 import EVENT, find, get_text, set_text
 from ._paths import PathLike, writable
 from .base import Sink, Stream, to_numbers, whole
 
@@ -39,14 +39,15 @@ def as_json(value: Any) -> Any:
 class HDF5File:
     """An HDF5 file that several sinks write into, readable by other processes while it grows.
 
-    Declare all sinks, then write. Once each of them exists in the file (its frame shape and dtype were given, or it got its
-    first chunk) the file is switched to HDF5's single writer, multiple readers mode. From then on others can read, and no
-    sink can be declared.
+    Declare all sinks, then write. Once each of them exists in the file (its frame shape and dtype were given, or it
+    got its first chunk) the file is switched to HDF5's single writer, multiple readers mode. From then on others can
+    read, and no sink can be declared.
 
     What holds when the writing process is killed: from the switch on, whatever was handed to HDF5 stays readable by
-    `HDF5Reader`. Compressed frames are handed over in complete blocks only, since a compressed block that is written again
-    is not safe; up to `block` - 1 frames wait in memory for the rest of their block or for `close`. Events and frames
-    without compression do not wait. Before the switch, and against a power cut or a full disk, nothing is promised.
+    `HDF5Reader`. Compressed frames are handed over in complete blocks only, since a compressed block that is written
+    again is not safe; up to `block` - 1 frames wait in memory for the rest of their block or for `close`. Events and
+    frames without compression do not wait. Before the switch, and against a power cut or a full disk, nothing is
+    promised.
 
     Args:
         path: file to write.
@@ -64,12 +65,12 @@ class HDF5File:
         try:
             self._h5 = h5py.File(self.path, "r+" if old else mode.replace("a", "x"), libver="latest")
         except OSError as error:
-            raise StreamError(f"HDF5File: {self.path} cannot be opened for writing: it is not HDF5, or it is open elsewhere, "
-                              f"or its writer was killed (HDF5Reader still reads it) ({error})") from error
+            raise StreamError(f"HDF5File: {self.path} cannot be opened for writing: it is not HDF5, or it is open "
+                              f"elsewhere, or its writer was killed (HDF5Reader still reads it) ({error})") from error
         if old and self._h5.id.get_create_plist().get_version()[0] < 3:
             self._h5.close()
-            raise StreamError(f"HDF5File: {self.path} is in HDF5's old format, which cannot grow safely while it is read; "
-                              f"write a new file")
+            raise StreamError(f"HDF5File: {self.path} is in HDF5's old format, which cannot grow safely while it is "
+                              f"read; write a new file")
         self._sinks: list[HDF5Sink | EventSink] = []
         if text is not None:
             set_text(self._h5.attrs, "parameters", text)
@@ -117,11 +118,15 @@ class HDF5File:
         if not self._h5:
             raise StreamError(f"HDF5File.dataset: {self.path} is closed")
         if self._h5.swmr_mode:
-            raise StreamError(f"HDF5File.dataset: {name!r} cannot be declared any more, others may already read {self.path}; "
-                              f"declare all datasets before the first write")
+            raise StreamError(f"HDF5File.dataset: {name!r} cannot be declared any more, others may already read "
+                              f"{self.path}; declare all datasets before the first write")
         if any(other.name == name for other in self._sinks):
             raise ParameterError("HDF5File", "dataset", "is already declared", name)
-        item = find(self._h5, name, "HDF5File", self.path)
+        item = find(self._h5, name, "HDF5File.dataset", self.path)
+        parts = name.strip("/").split("/")
+        for inside in ("/".join(parts[:n]) for n in range(1, len(parts))):
+            if find(self._h5, inside, "HDF5File.dataset", self.path) is not None:
+                raise StreamError(f"HDF5File.dataset: {name!r} cannot be created in {self.path}, {inside!r} is a dataset")
         if item is None and name in self._h5:
             raise StreamError(f"HDF5File.dataset: {name!r} in {self.path} is a group, not a dataset")
         if item is not None and (item.maxshape[:1] != (None,) or not item.chunks):
@@ -152,7 +157,8 @@ class HDF5Sink(Sink):
     Args:
         file: the file.
         name: of the dataset, in which "/" makes groups.
-        frame_shape, dtype: of the frames; when both are given the dataset exists at once, else from the first chunk on.
+        frame_shape, dtype: of the frames; when both are given the dataset exists at once, else from the first chunk
+            on.
         frame_rate: frames per second, or None; stored.
         units: of the numbers, such as "mV"; stored.
         compression: "gzip" (checked when read), "lzf" or None; a dataset that is appended to keeps its own.
@@ -183,14 +189,15 @@ class HDF5Sink(Sink):
 
     def _continue(self, item: Any) -> None:
         where = f"HDF5Sink: {self.name!r} in {self._file.path}"
-        if (self._shape or item.shape[1:]) != item.shape[1:] or (self._dtype or item.dtype) != item.dtype:
-            raise InputError(f"{where} holds frames of shape {item.shape[1:]} and {item.dtype} (asked for {self._shape} and "
-                             f"{self._dtype})")
-        for what, asked in (("frame_rate", self._frame_rate), ("units", self._units)):
-            stored = item.attrs.get(what)
-            stored = stored.decode() if isinstance(stored, bytes) else stored
-            if asked is not None and asked != stored:
-                raise StreamError(f"{where} has {what} {stored!r} (asked for {asked!r})")
+        same_shape = self._shape is None or self._shape == item.shape[1:]
+        if not same_shape or (self._dtype is not None and self._dtype != item.dtype):
+            raise InputError(f"{where} holds frames of shape {item.shape[1:]} and {item.dtype} (asked for "
+                             f"{self._shape} and {self._dtype})")
+        rate, units = item.attrs.get("frame_rate"), get_text(item.attrs, "units")
+        if self._frame_rate not in (None, rate):
+            raise StreamError(f"{where} has the frame rate {rate} (asked for {self._frame_rate})")
+        if self._units not in (None, units):
+            raise StreamError(f"{where} has the units {units!r} (asked for {self._units!r})")
         self._shape, self._dtype, self._block = item.shape[1:], item.dtype, item.chunks[0]
         self._compression, self._written = item.compression, item.shape[0]
         whole_blocks = self._written - self._written % item.chunks[0]
@@ -236,15 +243,18 @@ class HDF5Writer(HDF5Sink):
         dataset: name of the dataset.
         mode: "x" makes a new file, "w" replaces an existing one, "a" appends to it (or makes it).
         parameters: stored with the file as JSON; `HDF5Reader.parameters` gives them back.
-        options: those of `HDF5Sink`: frame_rate, units, compression, block, frame_shape, dtype.
+        frame_shape, dtype, frame_rate, units, compression, block: as for `HDF5Sink`.
     Raises: as `HDF5File` and `HDF5Sink`.
     """
 
     def __init__(self, path: PathLike, dataset: str = "frames", *, mode: str = "x",
-                 parameters: Mapping[str, Any] | None = None, **options: Any) -> None:
+                 parameters: Mapping[str, Any] | None = None, frame_shape: Sequence[int] | None = None,
+                 dtype: Any = None, frame_rate: float | None = None, units: str | None = None,
+                 compression: str | None = "gzip", block: int | None = None) -> None:
         file = HDF5File(path, mode, parameters=parameters)
         try:
-            super().__init__(file, dataset, **options)
+            super().__init__(file, dataset, frame_shape=frame_shape, dtype=dtype, frame_rate=frame_rate, units=units,
+                             compression=compression, block=block)
         except BaseException:
             file.close()
             raise
@@ -258,7 +268,7 @@ class HDF5Writer(HDF5Sink):
 
 
 class EventSink(Stream):
-    """A table of events (unit, time) in an `HDF5File`, such as spikes. Made by `HDF5File.events`; read by `read_events`."""
+    """A table of events (unit, time) in an `HDF5File`, such as spikes. Made by `HDF5File.events`, see `read_events`."""
 
     def __init__(self, file: HDF5File, name: str) -> None:
         super().__init__()
@@ -293,8 +303,8 @@ class EventSink(Stream):
         self._require_open("write")
         units, times = to_numbers(unit, "EventSink.write"), to_numbers(time, "EventSink.write")
         if units.ndim != 1 or units.shape != times.shape:
-            raise InputError(f"EventSink.write: needs one unit and one time for each event (got shapes {units.shape} and "
-                             f"{times.shape})")
+            raise InputError(f"EventSink.write: needs one unit and one time for each event (got shapes {units.shape} "
+                             f"and {times.shape})")
         if len(units) and units.dtype.kind not in "iu":
             raise InputError(f"EventSink.write: units must be whole numbers (got {units.dtype})")
         if not np.isfinite(times).all():

@@ -40,7 +40,8 @@ class SequenceStream(Source, Sink):
     """Frames in memory, as a source and as a sink.
 
     As a source it reads a sequence once. As a sink it grows to `max_frames`; from then on it keeps the newest ones.
-    Frames keep their numbers when older ones fall out: `length` counts all that ever came, `position` is the number of
+    Frames keep their numbers when older ones fall out: `length` counts all that ever came, `position` is the number
+        of
     the frame that is read next. One thread may write while others read or look at `sequence`.
 
     Args:
@@ -114,12 +115,13 @@ class SequenceStream(Source, Sink):
         if self._written == 0 or self._stop + len(newest) > len(self._held):
             # A new block, twice as large as what it holds, so that a frame is moved a bounded number of times; views of
             # the old one stay what they are.
-            old = np.asarray(self._held[self._stop - keep:self._stop])
-            if keep and old.dtype != chunk.dtype:
-                raise InputError(f"SequenceStream.write: the frames held are {old.dtype}, the chunk is {chunk.dtype}; "
-                                 f"convert it first")
             block = np.empty((max(2 * (keep + len(newest)), 16), *chunk.shape[1:]), chunk.dtype)
-            block[:keep] = old
+            if keep:
+                old = np.asarray(self._held[self._stop - keep:self._stop])
+                if old.dtype != chunk.dtype:
+                    raise InputError(f"SequenceStream.write: the frames held are {old.dtype}, the chunk is "
+                                     f"{chunk.dtype}; convert it first")
+                block[:keep] = old
             self._held, self._stop = block, keep
         self._held[self._stop:self._stop + len(newest)] = newest
         self._stop += len(newest)

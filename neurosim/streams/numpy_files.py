@@ -53,14 +53,15 @@ def check_frames(shape: tuple[int, ...], dtype: np.dtype[Any], where: str, path:
 class NumpyReader(Source):
     """Frames of an array saved by numpy, time being its first axis.
 
-    An .npy file may be larger than memory: each read maps just its own frames and lets them go. An array of an .npz file is
-    loaded as a whole when the reader is opened.
+    An .npy file may be larger than memory: each read maps just its own frames and lets them go. An array of an .npz
+    file is loaded as a whole when the reader is opened.
 
     Args:
         path: .npy or .npz file.
         array: name of the array in an .npz file; None: the first one.
         frame_rate: frames per second (the file does not say), or None.
-    Raises: StreamError when the file is missing, truncated, not numpy's, or lacks the array. Pickles are never loaded.
+    Raises: StreamError when the file is missing, truncated, not numpy's, or lacks the array. Pickles are never
+        loaded.
     """
 
     def __init__(self, path: PathLike, array: str | None = None, *, frame_rate: float | None = None) -> None:
@@ -112,7 +113,7 @@ class NumpyReader(Source):
 def load_npz(path: Path, name: str | None) -> np.ndarray:
     """One array of an .npz file, the first one when `name` is None; raises `StreamError`."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             if not archive.files:
                 raise StreamError(f"NumpyReader: {path} holds no array")
             if name is not None and name not in archive.files:
@@ -130,8 +131,8 @@ def load_npz(path: Path, name: str | None) -> np.ndarray:
 class NumpyWriter(Sink):
     """Frames into one .npy file, appended chunk by chunk.
 
-    `flush` and `close` make the header say how many frames there are; numpy reserves room for the number. After a kill the
-    file holds the frames of the last flush. The file appears with the first chunk.
+    `flush` and `close` make the header say how many frames there are; numpy reserves room for the number. After a
+    kill the file holds the frames of the last flush. The file appears with the first chunk.
 
     Args:
         path: file to write.
@@ -150,8 +151,8 @@ class NumpyWriter(Sink):
         try:
             shape, fortran, dtype = read_header(file, "NumpyWriter", self.path)
             if fortran or len(header(shape, dtype)) != file.tell():
-                raise StreamError(f"NumpyWriter: frames cannot be appended to {self.path}, it is in Fortran's order or its "
-                                  f"header has no room to grow; copy it into a new file")
+                raise StreamError(f"NumpyWriter: frames cannot be appended to {self.path}, it is in Fortran's order or "
+                                  f"its header has no room to grow; copy it into a new file")
             # What lies beyond the frames that the header counts was left by a writer that was killed.
             file.truncate(file.tell() + math.prod(shape) * dtype.itemsize)
         except StreamError:

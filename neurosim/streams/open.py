@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from .._errors import InputError, ParameterError, StreamError
 from ._paths import PathLike, readable
@@ -17,19 +17,18 @@ from .numpy_files import NumpyReader, NumpyWriter
 from .video import VideoReader
 from .video_writer import VideoWriter
 
-READERS: dict[bytes, type[Source]] = {
+READERS: dict[bytes, Any] = {
     b"\x93NUMPY": NumpyReader, b"PK\x03\x04": NumpyReader, b"PK\x05\x06": NumpyReader,
     b"\x89HDF\r\n\x1a\n": HDF5Reader,
 }
-WRITERS: dict[str, type[Sink]] = {
+WRITERS: dict[str, Any] = {
     ".npy": NumpyWriter, ".h5": HDF5Writer, ".hdf5": HDF5Writer, ".mkv": VideoWriter, ".mp4": VideoWriter,
 }
 
 
 def check_options(where: str, kind: type, options: dict[str, Any]) -> None:
     """Raises `ParameterError` for an option that this kind of stream does not take."""
-    accepted = [name for name, parameter in inspect.signature(kind).parameters.items()
-                if name != "path" and parameter.kind is not parameter.VAR_KEYWORD]
+    accepted = [name for name in inspect.signature(kind).parameters if name != "path"]
     for name, value in options.items():
         if name not in accepted:
             raise ParameterError(where, name, f"is no option of {kind.__name__}; choose from {accepted}", value)
@@ -41,20 +40,21 @@ def open_stream(path: PathLike, **options: Any) -> Source:
     Args:
         path: .npy, .npz or HDF5 file, or a video.
         options: those of `NumpyReader`, `HDF5Reader` or `VideoReader`.
-    Raises: StreamError when the file is missing, empty, a folder, damaged or of no known kind; ParameterError for an option
-        that its reader does not take; MissingExtra when it may be a video and PyAV is missing.
+    Raises: StreamError when the file is missing, empty, a folder, damaged or of no known kind; ParameterError for an
+        option that its reader does not take; MissingExtra when it may be a video and PyAV is missing.
     """
     file = readable("open_stream", path)
     with file.open("rb") as opened:
         start = opened.read(8)
-    kind = next((reader for magic, reader in READERS.items() if start.startswith(magic)), VideoReader)
+    kind: Any = next((reader for magic, reader in READERS.items() if start.startswith(magic)), VideoReader)
     check_options("open_stream", kind, options)
+    if kind is not VideoReader:
+        return cast(Source, kind(file, **options))
     try:
-        return kind(file, **options)
+        return VideoReader(file, **options)
     except StreamError as error:
-        if kind is VideoReader and "is no video that can be read" in str(error):
-            raise StreamError(f"open_stream: {file} is neither .npy, .npz nor HDF5 (it begins with {start!r}); {error}") from error
-        raise
+        raise StreamError(f"open_stream: {file} is neither .npy, .npz nor HDF5 (it begins with {start!r}), and as a "
+                          f"video: {error}") from error
 
 
 def open_sink(path: PathLike, *, frame_rate: float | None = None, mode: str = "x", **options: Any) -> Sink:
@@ -73,15 +73,15 @@ def open_sink(path: PathLike, *, frame_rate: float | None = None, mode: str = "x
     if kind is not NumpyWriter:
         options["frame_rate"] = frame_rate
     check_options("open_sink", kind, options)
-    return kind(path, mode=mode, **options)  # type: ignore[call-arg]
+    return cast(Sink, kind(path, mode=mode, **options))
 
 
 def as_source(input: Any) -> Source:
     """What a user gives as input, as a source.
 
     Args:
-        input: a source, which is returned as it is; the path of a file, see `open_stream`; or an array, tensor, or any object
-            with shape and slicing, (time, *frame_shape).
+        input: a source, which is returned as it is; the path of a file, see `open_stream`; or an array, tensor, or
+            any object with shape and slicing, (time, *frame_shape).
     Raises: InputError when it is none of these; StreamError.
     """
     if isinstance(input, Source):
@@ -90,5 +90,5 @@ def as_source(input: Any) -> Source:
         return open_stream(input)
     if hasattr(input, "shape") and hasattr(input, "__getitem__"):
         return SequenceStream(input)
-    raise InputError(f"as_source: needs an array, a tensor, an object with shape and slicing, a source, or the path of a file "
-                     f"(got {type(input).__name__})")
+    raise InputError(f"as_source: needs an array, a tensor, an object with shape and slicing, a source, or the path of "
+                     f"a file (got {type(input).__name__})")

@@ -19,17 +19,17 @@ INTERPOLATIONS = ("hold", "linear")
 class VideoReader(Source):
     """Frames of a video file. Needs the extra `video`.
 
-    Frames are counted when the reader is opened, by going through the file once without decoding it; what its header says is
-    not believed. Values are luminance as it is stored, 0 to 255 (0 to 65535 if the file has more than 8 bits of grey), or
-    [0, 1]. Reading a frame that is damaged raises, and so does reading on where a file was cut off: its `length` counts the
-    frames that its header promises, so that this does not pass unnoticed.
+    Frames are counted when the reader is opened, by going through the file once without decoding it; what its header
+    says is not believed. Values are luminance as it is stored, 0 to 255 (0 to 65535 if the file has more than 8 bits
+    of grey), or [0, 1]. Reading a frame that is damaged raises, and so does reading on where a file was cut off: its
+    `length` counts the frames that its header promises, so that this does not pass unnoticed.
 
     Args:
         path: the file. Playlists and addresses are refused.
         size: (y, x) to scale to, averaging over areas; None: as stored.
         colour: frames are (3, y, x), red, green and blue, instead of (y, x).
-        frame_rate: resample to this rate, in Hz, by the time stamps of the frames; None: the frames as they are, at their mean
-            rate.
+        frame_rate: resample to this rate, in Hz, by the time stamps of the frames; None: the frames as they are, at
+            their mean rate.
         interpolation: "hold": the last frame that was there at each instant; "linear": between it and the next one.
         scaled: values are [0, 1] instead of those stored.
         dtype: floating type of the frames.
@@ -60,8 +60,8 @@ class VideoReader(Source):
                 self._decoder.close()
                 raise StreamError(f"VideoReader: {self.path} has neither time stamps nor a frame rate to resample by")
             self._times = self._decoder.times()
-            # The last frame lasts as long as the others on average; the nanoseconds absorb rounding.
-            frames = math.ceil((self._times[-1] + 1 / native) * rate - 1e-9)
+            # The last frame lasts as long as the others on average; the millionth of a frame absorbs rounding.
+            frames = math.ceil((self._times[-1] + 1 / native) * rate - 1e-6)
         super().__init__(self._decoder.shape, frame_rate=rate or native or None, length=frames, seekable=True)
 
     def _read(self, start: int, n: int) -> np.ndarray:
@@ -92,7 +92,8 @@ class VideoReader(Source):
         """A stored frame as floating numbers; the last two are kept."""
         if index not in self._kept:
             frame = self._decoder.frame(index).astype(self._dtype)
-            self._kept = {**dict(list(self._kept.items())[-1:]), index: frame * self._scale if self._scale != 1.0 else frame}
+            newest = dict(list(self._kept.items())[-1:])
+            self._kept = {**newest, index: frame * self._scale if self._scale != 1.0 else frame}
         return self._kept[index]
 
     def _close(self) -> None:

@@ -37,21 +37,22 @@ CONTAINER = {".mkv": {"flush_packets": "1", "cluster_time_limit": "200"}, ".mp4"
 class VideoWriter(Sink):
     """Frames into a video file. Needs the extra `video`.
 
-    FFV1 in .mkv keeps every number of uint8 (grey or colour) and uint16 (grey) frames. H.264 in .mp4 is for looking: it changes
-    values by a few grey levels, and a frame of odd height or width gets its last row or column twice. The file appears with the
-    first chunk; an .mp4 that was not closed cannot be read.
+    FFV1 in .mkv keeps every number of uint8 (grey or colour) and uint16 (grey) frames. H.264 in .mp4 is for looking:
+    it changes values by a few grey levels, and a frame of odd height or width gets its last row or column twice. The
+    file appears with the first chunk; an .mp4 that was not closed cannot be read.
 
     Args:
         path: .mkv or .mp4 file.
         frame_rate: frames per second at which it is played. Times in .mkv are whole milliseconds.
         codec: "ffv1" or "h264"; None: by the suffix, FFV1 for .mkv and H.264 for .mp4.
-        limits: (black, white): frames may then be of any real type and are mapped linearly to 0..255, clipped and rounded; without
-            it frames must be uint8 or uint16.
+        limits: (black, white): frames may then be of any real type and are mapped linearly to 0..255, clipped and
+            rounded; without it frames must be uint8 or uint16.
         mode: "x" makes a new file, "w" replaces an existing one.
-    Raises: ParameterError, StreamError, MissingExtra; InputError for frames that are not (y, x) or (3, y, x), or hold NaN.
+    Raises: ParameterError, StreamError, MissingExtra; InputError for frames that are not (y, x) or (3, y, x), or hold
+        NaN.
     """
 
-    def __init__(self, path: PathLike, frame_rate: float, codec: str | None = None, *,
+    def __init__(self, path: PathLike, frame_rate: float | None, codec: str | None = None, *,
                  limits: tuple[float, float] | None = None, mode: str = "x") -> None:
         self._av = import_av()
         self.path = writable("VideoWriter", path, mode, ("x", "w"))
@@ -61,8 +62,10 @@ class VideoWriter(Sink):
         codec = SUFFIXES[suffix] if codec is None else codec
         if codec not in CODECS or (suffix, codec) == (".mp4", "ffv1"):
             raise ParameterError("VideoWriter", "codec", "choose 'ffv1' (in .mkv) or 'h264'", codec)
-        if limits is not None and not (len(limits) == 2 and math.isfinite(limits[1] - limits[0]) and limits[0] < limits[1]):
+        if limits is not None and not (len(limits) == 2 and 0 < limits[1] - limits[0] < math.inf):
             raise ParameterError("VideoWriter", "limits", "must be two finite numbers, black below white", limits)
+        if frame_rate is None:
+            raise ParameterError("VideoWriter", "frame_rate", "is needed, in Hz")
         super().__init__(frame_rate=positive("VideoWriter", "frame_rate", frame_rate, "Hz"))
         self._codec, self._limits, self._suffix = CODECS[codec], limits, suffix
         self._container: Any = None
@@ -81,13 +84,14 @@ class VideoWriter(Sink):
     def _pixels(self, chunk: np.ndarray) -> np.ndarray:
         """The chunk as unsigned integers that the codec can hold."""
         if not (chunk.ndim == 3 or (chunk.ndim == 4 and chunk.shape[1] == 3)) or 0 in chunk.shape:
-            raise InputError(f"VideoWriter.write: a chunk must be (time, y, x), or (time, 3, y, x) for colour (got shape "
-                             f"{chunk.shape})")
+            raise InputError(f"VideoWriter.write: a chunk must be (time, y, x), or (time, 3, y, x) for colour (got "
+                             f"shape {chunk.shape})")
         if self._limits is not None:
             if not np.isfinite(chunk).all():
                 raise InputError("VideoWriter.write: frames must be finite (got NaN or infinity)")
             black, white = self._limits
-            return np.rint(np.clip((chunk.astype(np.float64) - black) / (white - black), 0.0, 1.0) * 255).astype(np.uint8)
+            grey = (chunk.astype(np.float64) - black) / (white - black)
+            return np.rint(np.clip(grey, 0.0, 1.0) * 255).astype(np.uint8)
         deep = chunk.dtype == np.uint16 and chunk.ndim == 3 and self._codec.deep is not None
         if chunk.dtype != np.uint8 and not deep:
             kinds = "uint8, or uint16 grey" if self._codec.deep else "uint8"
@@ -112,7 +116,8 @@ class VideoWriter(Sink):
     def _frame(self, picture: np.ndarray, index: int) -> Any:
         """One picture as FFmpeg's frame number `index`."""
         if any(self._odd):
-            picture = np.pad(picture, ((0, 0),) * (picture.ndim - 2) + tuple((0, odd) for odd in self._odd), mode="edge")
+            more = ((0, 0),) * (picture.ndim - 2) + tuple((0, odd) for odd in self._odd)
+            picture = np.pad(picture, more, mode="edge")
         if picture.ndim == 3:
             picture = picture.transpose(1, 2, 0)
         frame = self._av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format=self._format)
