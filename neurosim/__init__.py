@@ -22,8 +22,9 @@ from ._errors import (
 from ._output import Events, Output, Spikes
 from ._param import Constant, Param, Parameter
 from ._units import Resolution, default_resolution
-from .layer import ChunkLayer, FrameLayer, Layer, scan
+from .layer import Layer
 from .runner import Runner, Stats
+from .stateful import ChunkLayer, FrameLayer, scan
 
 __version__ = "0.1.0"
 

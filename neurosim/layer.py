@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import threading
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any, ClassVar
@@ -16,12 +16,12 @@ from torch.nn.utils import parametrize
 from . import _defaults
 from ._axes import VIDEO, Axes, OnNaN, check_on_nan, refuse_nan, to_tensor
 from ._drive import Feed, progress_bar
-from ._errors import ParameterError, StateError
+from ._errors import ParameterError
 from ._output import Events, Output, as_output
 from ._param import Constant, Param, Parameter, as_number, declared
 from ._record import Recorder
 from ._stacks import Remembering
-from ._state import StateDict, fitted, mapped
+from ._state import StateDict, mapped
 from ._tree import Modules, Parameters, Shown, Tree, UserParameters
 from ._units import Resolution
 from .optim import Fitting
@@ -304,98 +304,3 @@ class Layer(Fitting, Remembering):
         """The same response in space, at the frame where it is largest. Arguments as for `plot_impulse`."""
         from .plot import impulse_space
         return impulse_space(self, shape, dt)
-
-
-class ChunkLayer(Layer, ABC):
-    """A layer with memory: fill in `initial_state(x)` and `chunk(x, state) -> (y, state)`."""
-
-    _left_by: tuple[Any, ...] | None = None
-
-    @abstractmethod
-    def initial_state(self, x: Tensor) -> Any:
-        """The state at rest, a NamedTuple of tensors, for chunks like `x` (which has at least one frame)."""
-
-    @abstractmethod
-    def chunk(self, x: Tensor, state: Any) -> tuple[Any, Any]:
-        """The output for a chunk, and the state after it; `state` is replaced, never written into."""
-
-    def _initial(self, x: Tensor) -> Any:
-        return self.initial_state(x)
-
-    def forward(self, x: Tensor) -> Any:
-        """The output for one chunk; the state is replaced by the next. Raises StateError."""
-        time = self.axes.time
-        if x.shape[time] == 0:  # what one frame would give, without the frame; the state stays
-            shape = (*x.shape[:time], 1, *x.shape[time + 1:])
-            with torch.no_grad():
-                frame = x.new_zeros(shape)
-                y, _ = self.chunk(frame, self._initial(frame))
-            return y.narrow(time, 0, 0)
-        frames = (self.axes.frame_shape(x), x.dtype, x.device)
-        state = self.state
-        if state is None:
-            state = self._initial(x)
-        elif self._left_by is not None and self._left_by[0] is state:
-            if self._left_by[1] != frames:
-                left, came = self._left_by[1], frames
-                raise StateError(f"{type(self).__name__}: the state was left by frames of shape {left[0]} ({left[1]} on "
-                                 f"{left[2]}), the new chunk has {came[0]} ({came[1]} on {came[2]}). Call "
-                                 "clear_state() before a new recording.")
-        else:  # put there by hand, or moved
-            state = fitted(state, self._initial(x), type(self).__name__)
-        y, state = self.chunk(x, state)
-        self.state = state
-        self._left_by = (state, frames)
-        return y
-
-
-class FrameLayer(ChunkLayer, ABC):
-    """A layer with memory, frame by frame: fill in `initial_state(frame)` and `step(state, frame) -> (y, state)`.
-
-    >>> from typing import NamedTuple
-    >>> import neurosim, torch
-    >>> class LeakyState(NamedTuple):
-    ...     v: torch.Tensor
-    >>> class Leaky(neurosim.FrameLayer):
-    ...     tau = neurosim.Param(0.01, unit="s", above=0.0, doc="time constant")
-    ...     def initial_state(self, frame):
-    ...         return LeakyState(torch.zeros_like(frame))
-    ...     def step(self, state, frame):
-    ...         decay = torch.exp(-self.resolution.frame / self.tau)
-    ...         v = decay * state.v + (1 - decay) * frame
-    ...         return v, LeakyState(v)
-    >>> Leaky(tau=0.02).run(torch.ones(50, 4, 4), dt=7)[0].shape
-    torch.Size([1, 1, 50, 4, 4])
-    """
-
-    @abstractmethod
-    def initial_state(self, x: Tensor) -> Any:
-        """The state at rest, a NamedTuple of tensors, for frames like `x`, (batch, channel, y, x)."""
-
-    @abstractmethod
-    def step(self, state: Any, frame: Tensor) -> tuple[Tensor, Any]:
-        """The output for one frame, and the state after it."""
-
-    def _initial(self, x: Tensor) -> Any:
-        return self.initial_state(x.select(self.axes.time, 0))
-
-    def chunk(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
-        """The scan of `step` over the frames of a chunk."""
-        return scan(self.step, state, x, self.axes.time)
-
-
-def scan(step: Callable[[Any, Tensor], tuple[Tensor, Any]], state: Any, x: Tensor, time: int) -> tuple[Tensor, Any]:
-    """Walks `step` over the frames of `x`; the one loop over frames outside the kernels.
-
-    Args:
-        step: `step(state, frame) -> (y, state)`.
-        state: before the first frame.
-        x: chunk with at least one frame.
-        time: its time axis.
-    Returns: outputs stacked over time, last state.
-    """
-    ys = []
-    for frame in x.unbind(time):
-        y, state = step(state, frame)
-        ys.append(y)
-    return torch.stack(ys, time), state

@@ -101,7 +101,7 @@ CASES = [
     Case("OPL", lambda t: OPL(resolution=COARSE, dtype=t), low=0.0, high=255.0),
     Case("OPL-leaky", lambda t: OPL(leaky_heat=True, undershoot=False, resolution=COARSE, dtype=t), low=0.0, high=255.0),
     Case("Bipolar", lambda t: Bipolar(lambda_amp=100.0, resolution=COARSE, dtype=t), low=-5.0, high=5.0),
-    Case("Bipolar-custom", lambda t: Bipolar(custom=True, lambda_amp=100.0, exponent=1.5, e_inh=-0.3, symmetric=0.0,
+    Case("Bipolar-custom", lambda t: Bipolar(lambda_amp=100.0, exponent=1.5, e_inh=-0.3, symmetric=0.0,
                                              threshold=0.1, transient_relative_weight=0.4, resolution=COARSE, dtype=t),
          low=-5.0, high=5.0),
     Case("GanglionInput", lambda t: GanglionInput(sigma_surround=0.05, resolution=COARSE, dtype=t), low=-0.3, high=0.5),

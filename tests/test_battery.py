@@ -123,7 +123,7 @@ def test_stacks_are_copies(case: Case):
     with torch.no_grad():
         for p in layer.parameters():
             p.mul_(1.5)
-    for name, value in layer.get_state().items():
+    for value in layer.get_state().values():
         value.zero_()
     layer.run(x)
     state_after = layer.get_state()

@@ -145,7 +145,7 @@ def test_record_gives_inner_outputs_and_signals():
     assert torch.equal(out["first.drive"], 2 * x[None, None]) and torch.equal(out["first"], 2 * x[None, None] - 1)
     with pytest.raises(UnknownName, match=r"Two.record.frist: unknown; did you mean 'first'"):
         Two().run(x, record=["frist"])
-    with pytest.raises(StateError, match="'second.drive' was not computed"):
+    with pytest.raises(StateError, match=r"'second.drive' was not computed"):
         Two().run(x, record=["second.drive"])
     with pytest.raises(ParameterError, match="record: must be a list of paths"):
         Two().run(x, record="first")
@@ -408,7 +408,8 @@ def test_impulse_plots_leave_the_layer_alone():
     layer = Two()
     layer(noise(3, 10, 10))
     state = layer.get_state()
-    for figure in (layer.plot_impulse((60, 10, 10)), layer.plot_impulse_space((20, 10, 10)), layer.run(noise(9, 10, 10)).plot()):
+    for figure in (layer.plot_impulse((60, 10, 10)), layer.plot_impulse_space((20, 10, 10)),
+                   layer.run(noise(9, 10, 10)).plot()):
         assert figure.axes[0].has_data()
     plt.close("all")
     layer.set_state(state)

@@ -10,7 +10,7 @@ from torch import Tensor
 from .._errors import ParameterError
 from .._param import Param, as_number
 from ..functional.convolution import causal_conv, replicate
-from ..layer import ChunkLayer
+from ..stateful import ChunkLayer
 from .kernels import Exponential, Gaussian, HighPassExponential, Kernel
 
 

@@ -11,7 +11,8 @@ from .._axes import VIDEO, Axes
 from .._param import Param
 from ..functional.spatial import deriche, leaky_heat
 from ..functional.temporal import cascade, highpass
-from ..layer import ChunkLayer, Layer
+from ..layer import Layer
+from ..stateful import ChunkLayer
 
 
 class LowPassState(NamedTuple):

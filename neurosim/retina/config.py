@@ -172,7 +172,7 @@ def _ganglion(given: Any, where: str) -> GanglionConfig:
 
 
 def _cells(channel: Mapping[str, Any], where: str) -> Cells | None:
-    """The cells of a spiking channel; None for one cell per pixel, where no array and no unit is given (only ours does that)."""
+    """The cells of a spiking channel; None for one cell per pixel, where neither array nor unit is given (an extension)."""
     units = channel.get("all-units")
     square, circular = channel.get("square-array"), channel.get("circular-array")
     if square is not None and circular is not None:

@@ -1,0 +1,47 @@
+"""The examples run, and do what they say."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from neurosim.streams import HDF5Reader, read_events
+
+PROJECT = Path(__file__).parents[1]
+CLIP = PROJECT / "neurosim" / "data" / "ucsb-pedestrians.mp4"
+EXAMPLES = sorted((PROJECT / "examples").glob("*.py"))
+
+
+def load(name: str) -> ModuleType:
+    """An example as a module."""
+    spec = importlib.util.spec_from_file_location(name, PROJECT / "examples" / f"{name}.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_every_example_is_run_here() -> None:
+    text = Path(__file__).read_text()
+    assert [path.name for path in EXAMPLES if f'load("{path.stem}")' not in text] == []
+
+
+def test_retina_movie(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    load("retina_movie").main(CLIP, tmp_path / "out.h5")
+    units, times = read_events(tmp_path / "out.h5")
+    with HDF5Reader(tmp_path / "out.h5", "bipolar") as bipolar:
+        assert bipolar.length == 294 and bipolar.frame_shape == (48, 48)  # 1.47 s at 200 steps per second
+    assert len(units) > 1000 and 0 <= times.min() <= times.max() <= 294 / 200
+    assert (tmp_path / "out.png").stat().st_size > 5000
+    assert f"{len(units)} spikes" in capsys.readouterr().out
+
+
+def test_own_neuron() -> None:
+    assert load("own_neuron").main() == pytest.approx(1.5, abs=1e-2)  # the strength that made the goal
+
+
+def test_live_runner() -> None:
+    assert load("live_runner").main(0.6) > 0
