@@ -113,7 +113,7 @@ def test_run_resamples_a_video_to_the_time_step(tmp_path: Path) -> None:
                  "--set", "sigma=0", "--interpolation", "linear", *FAST]) == 0
     with HDF5Reader(out, "output") as frames, VideoReader(CLIP, (12, 20), frame_rate=200.0, scaled=True,
                                                           interpolation="linear") as wanted:
-        assert frames.length == wanted.length == 294  # 36 frames at 24.5 Hz
+        assert frames.length == wanted.length == 303  # 36 frames over 1.468 s, and one more mean interval
         np.testing.assert_array_equal(frames.read(300), wanted.read(300))
 
 

@@ -33,8 +33,8 @@ def test_retina_movie(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     load("retina_movie").main(CLIP, tmp_path / "out.h5")
     units, times = read_events(tmp_path / "out.h5")
     with HDF5Reader(tmp_path / "out.h5", "bipolar") as bipolar:
-        assert bipolar.length == 294 and bipolar.frame_shape == (48, 48)  # 1.47 s at 200 steps per second
-    assert len(units) > 1000 and 0 <= times.min() <= times.max() <= 294 / 200
+        assert bipolar.length == 303 and bipolar.frame_shape == (48, 48)  # 1.51 s at 200 steps per second
+    assert len(units) > 1000 and 0 <= times.min() <= times.max() <= 303 / 200
     assert (tmp_path / "out.png").stat().st_size > 5000
     assert f"{len(units)} spikes" in capsys.readouterr().out
 

@@ -22,9 +22,7 @@ def public_layers() -> dict[str, type[neurosim.Layer]]:
     found = {}
     for home in neurosim.__all__:
         module = getattr(neurosim, home)
-        if not isinstance(module, ModuleType):
-            continue
-        for name in module.__all__:
+        for name in getattr(module, "__all__", ()) if isinstance(module, ModuleType) else ():
             kind = getattr(module, name)
             if inspect.isclass(kind) and issubclass(kind, neurosim.Layer) and not inspect.isabstract(kind) \
                     and not needed(kind):
