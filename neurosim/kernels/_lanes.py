@@ -1,0 +1,51 @@
+"""Vectors as variables of compiled kernels, for loops that LLVM does not vectorise by itself (gathers, short loops).
+
+A vector is 256 bits: 8 float32 or 4 float64. Vectors exist in compiled functions only; `+ - * /` and unary minus work
+on two of the same kind. Indices count elements of contiguous arrays and are not checked. Kernels that use these are
+compiled with `EXACT`: the order of operations is as written.
+"""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+from ._jit import Compiled
+
+VECTOR_BYTES = 32
+EXACT = frozenset({"contract", "nsz"})  # multiply-add in one; vlogistic2 needs that no sum is reordered
+
+
+class Primitive(Compiled):
+    """An operation of `_vector.py`, which is imported, and numba with it, when a kernel that uses it is compiled."""
+
+    def __init__(self, name: str, doc: str):
+        self.__name__ = name
+        self.__doc__ = doc
+        self._native: Any = None
+
+    def callees(self) -> dict[str, Compiled]:
+        """None: it is made of LLVM instructions."""
+        return {}
+
+    def sources(self) -> set[Path]:
+        """The file that defines it."""
+        return {Path(__file__).with_name("_vector.py")}
+
+    def build(self) -> Any:
+        """Numba's intrinsic."""
+        return getattr(importlib.import_module(f"{__package__}._vector"), self.__name__)
+
+
+lanes = Primitive("lanes", "lanes(array): number of elements of the array's dtype in a vector.")
+vload = Primitive("vload", "vload(array, index): consecutive elements.")
+vstore = Primitive("vstore", "vstore(array, index, vector): writes consecutive elements.")
+vsplat = Primitive("vsplat", "vsplat(array, index): one element in every lane.")
+vgather = Primitive("vgather", "vgather(array, indices, index, same): array[i] for consecutive i of the int32 array "
+                    "`indices`; `same` tells that they are all equal.")
+vscatter_add = Primitive("vscatter_add", "vscatter_add(array, indices, index, same, vector): array[i] += lane, one "
+                         "after the other.")
+vsum = Primitive("vsum", "vsum(vector): sum of its lanes, a number.")
+vadd_sums = Primitive("vadd_sums", "vadd_sums(array, index, a, b, c, d): adds the sums of four vectors to numbers.")
+vlogistic2 = Primitive("vlogistic2", "vlogistic2(a): 1 / (1 + 2**a) to a few units in the last place; NaN stays NaN.")

@@ -1,0 +1,253 @@
+"""What `_lanes.py` names, for numba: a type for 256 bits of floats and the operations on it, as LLVM instructions.
+
+This file imports numba; nothing imports it before a kernel is compiled.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core.datamodel.models import PrimitiveModel
+from numba.core.typing.templates import AbstractTemplate, infer_global, signature
+from numba.extending import intrinsic, lower_builtin, register_model
+
+from ._lanes import VECTOR_BYTES  # AVX registers; where they are shorter LLVM uses several of them
+
+
+class Vector(types.Type):
+    """A register full of float32 or float64."""
+
+    def __init__(self, scalar: Any):
+        self.scalar = scalar
+        self.lanes = VECTOR_BYTES * 8 // scalar.bitwidth
+        super().__init__(f"Vector({scalar} x {self.lanes})")
+
+    def llvm(self, scalar: ir.Type | None = None) -> ir.VectorType:
+        """The LLVM type, or the one of as many `scalar`."""
+        return ir.VectorType(scalar or (ir.FloatType() if self.scalar.bitwidth == 32 else ir.DoubleType()), self.lanes)
+
+
+@register_model(Vector)
+class VectorModel(PrimitiveModel):
+    """Numba keeps a `Vector` as the LLVM vector itself."""
+
+    def __init__(self, manager: Any, kind: Vector):
+        super().__init__(manager, kind, kind.llvm())
+
+
+def _operator(function: Callable[..., Any], instruction: str, count: int) -> None:
+    """Lets numba translate `function` on vectors to one LLVM instruction."""
+
+    @infer_global(function)
+    class Typing(AbstractTemplate):
+        def generic(self, args: Any, kws: Any) -> Any:
+            if len(args) == count and isinstance(args[0], Vector) and all(arg == args[0] for arg in args):
+                return signature(args[0], *args)
+            return None
+
+    @lower_builtin(function, *[Vector] * count)
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return getattr(builder, instruction)(*args)
+
+
+_operator(operator.add, "fadd", 2)
+_operator(operator.sub, "fsub", 2)
+_operator(operator.mul, "fmul", 2)
+_operator(operator.truediv, "fdiv", 2)
+_operator(operator.neg, "fneg", 1)
+
+
+def _pointer(context: Any, builder: Any, kind: Any, array: Any, index: Any, target: ir.Type) -> Any:
+    """Address of `array[index]`, to be read as `target`."""
+    data = context.make_array(kind)(context, builder, array).data
+    return builder.bitcast(builder.gep(data, [index]), target.as_pointer())
+
+
+def _load(context: Any, builder: Any, kind: Any, array: Any, index: Any, target: ir.Type) -> Any:
+    value = builder.load(_pointer(context, builder, kind, array, index, target))
+    value.align = kind.dtype.bitwidth // 8
+    return value
+
+
+def _splat(builder: Any, value: Any, lanes: int) -> Any:
+    one = builder.insert_element(ir.Constant(ir.VectorType(value.type, lanes), ir.Undefined), value, _int(0))
+    return builder.shuffle_vector(one, one, _mask([0] * lanes))
+
+
+def _int(value: int) -> ir.Constant:
+    return ir.Constant(ir.IntType(32), value)
+
+
+def _mask(lanes: list[int]) -> ir.Constant:
+    return ir.Constant(ir.VectorType(ir.IntType(32), len(lanes)), lanes)
+
+
+@intrinsic
+def lanes(typingctx: Any, array: Any) -> Any:
+    count = Vector(array.dtype).lanes
+    return types.intp(array), lambda context, builder, sig, args: ir.Constant(ir.IntType(64), count)
+
+
+@intrinsic
+def vload(typingctx: Any, array: Any, index: Any) -> Any:
+    vector = Vector(array.dtype)
+
+    def emit(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return _load(context, builder, sig.args[0], args[0], args[1], vector.llvm())
+
+    return vector(array, types.intp), emit
+
+
+@intrinsic
+def vstore(typingctx: Any, array: Any, index: Any, value: Any) -> Any:
+    def emit(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        pointer = _pointer(context, builder, sig.args[0], args[0], args[1], value.llvm())
+        builder.store(args[2], pointer, align=sig.args[0].dtype.bitwidth // 8)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, value), emit
+
+
+@intrinsic
+def vsplat(typingctx: Any, array: Any, index: Any) -> Any:
+    vector = Vector(array.dtype)
+
+    def emit(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        value = _load(context, builder, sig.args[0], args[0], args[1], vector.llvm().element)
+        return _splat(builder, value, vector.lanes)
+
+    return vector(array, types.intp), emit
+
+
+def _places(context: Any, builder: Any, kind: Any, indices: Any, index: Any, lanes: int) -> list[Any]:
+    """`indices[index:index + lanes]` as 64-bit numbers."""
+    numbers = (_load(context, builder, kind, indices, builder.add(index, ir.Constant(index.type, lane)), ir.IntType(32))
+               for lane in range(lanes))
+    return [builder.zext(number, ir.IntType(64)) for number in numbers]
+
+
+@intrinsic
+def vgather(typingctx: Any, array: Any, indices: Any, index: Any, same: Any) -> Any:
+    vector = Vector(array.dtype)
+    element = vector.llvm().element
+
+    def emit(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        def value(place: Any) -> Any:
+            return _load(context, builder, sig.args[0], args[0], place, element)
+
+        with builder.if_else(args[3]) as (one, many):
+            with one:
+                (place,) = _places(context, builder, sig.args[1], *args[1:3], 1)
+                from_one = _splat(builder, value(place), vector.lanes)
+                end_one = builder.block
+            with many:
+                from_many = ir.Constant(vector.llvm(), ir.Undefined)
+                for lane, place in enumerate(_places(context, builder, sig.args[1], *args[1:3], vector.lanes)):
+                    from_many = builder.insert_element(from_many, value(place), _int(lane))
+                end_many = builder.block
+        result = builder.phi(vector.llvm())
+        result.add_incoming(from_one, end_one)
+        result.add_incoming(from_many, end_many)
+        return result
+
+    return vector(array, indices, types.intp, types.boolean), emit
+
+
+@intrinsic
+def vscatter_add(typingctx: Any, array: Any, indices: Any, index: Any, same: Any, value: Any) -> Any:
+    def emit(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        def add(place: Any, amount: Any) -> None:
+            pointer = _pointer(context, builder, sig.args[0], args[0], place, value.llvm().element)
+            builder.store(builder.fadd(builder.load(pointer), amount), pointer)
+
+        with builder.if_else(args[3]) as (one, many):
+            with one:
+                (place,) = _places(context, builder, sig.args[1], *args[1:3], 1)
+                add(place, _total(builder, args[4]))
+            with many:
+                for lane, place in enumerate(_places(context, builder, sig.args[1], *args[1:3], value.lanes)):
+                    add(place, builder.extract_element(args[4], _int(lane)))
+        return context.get_dummy_value()
+
+    return types.void(array, indices, types.intp, types.boolean, value), emit
+
+
+def _halved(builder: Any, value: Any) -> Any:
+    """The sum of the two halves of a vector."""
+    count = value.type.count // 2
+    low = builder.shuffle_vector(value, value, _mask(list(range(count))))
+    high = builder.shuffle_vector(value, value, _mask(list(range(count, 2 * count))))
+    return builder.fadd(low, high)
+
+
+def _total(builder: Any, value: Any) -> Any:
+    """The sum of all lanes."""
+    while value.type.count > 1:
+        value = _halved(builder, value)
+    return builder.extract_element(value, _int(0))
+
+
+@intrinsic
+def vsum(typingctx: Any, value: Any) -> Any:
+    return value.scalar(value), lambda context, builder, sig, args: _total(builder, args[0])
+
+
+@intrinsic
+def vadd_sums(typingctx: Any, array: Any, index: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
+    def emit(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        columns = list(args[2:])
+        while columns[0].type.count > 4:
+            columns = [_halved(builder, column) for column in columns]
+        # A 4 x 4 transposition by sums: each round adds neighbours and puts two vectors into one.
+        while len(columns) > 1:
+            columns = [builder.fadd(builder.shuffle_vector(x, y, _mask([0, 2, 4, 6])),
+                                    builder.shuffle_vector(x, y, _mask([1, 3, 5, 7])))
+                       for x, y in zip(columns[::2], columns[1::2], strict=True)]
+        pointer = _pointer(context, builder, sig.args[0], args[0], args[1], columns[0].type)
+        align = sig.args[0].dtype.bitwidth // 8
+        before = builder.load(pointer)
+        before.align = align
+        builder.store(builder.fadd(before, columns[0]), pointer, align=align)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, a, b, c, d), emit
+
+
+# Polynomials for 2**r, |r| <= 1/2: minimax (relative error 9e-8) for float32, Taylor's (below rounding) for float64.
+POWER_OF_TWO = {32: (1.0, 0.6931469776, 0.2402224208, 0.0555073375, 0.009671512862, 0.001326472709),
+                64: tuple(math.log(2) ** k / math.factorial(k) for k in range(14))}
+
+
+@intrinsic
+def vlogistic2(typingctx: Any, value: Any) -> Any:
+    bits = value.scalar.bitwidth
+    mantissa, top, bias = (23, 126.0, 127) if bits == 32 else (52, 1022.0, 1023)
+    kind, whole = value.llvm(), value.llvm(ir.IntType(bits))
+
+    def number(x: float) -> ir.Constant:
+        x = float(np.float32(x)) if bits == 32 else x
+        return ir.Constant(kind, [x] * value.lanes)
+
+    def emit(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        x = args[0]
+        # Comparisons with NaN are false, so that a NaN passes through both.
+        x = builder.select(builder.fcmp_ordered(">", x, number(top)), number(top), x)
+        x = builder.select(builder.fcmp_ordered("<", x, number(-top)), number(-top), x)
+        shift = number(1.5 * 2.0 ** mantissa)  # adding it leaves the nearest whole number in the low bits
+        shifted = builder.fadd(x, shift)
+        rest = builder.fsub(x, builder.fsub(shifted, shift))
+        *lower, power = map(number, POWER_OF_TWO[bits])
+        for coefficient in reversed(lower):
+            power = builder.fadd(builder.fmul(power, rest), coefficient)
+        exponent = builder.shl(builder.bitcast(shifted, whole), ir.Constant(whole, [mantissa] * value.lanes))
+        exponent = builder.add(exponent, ir.Constant(whole, [bias << mantissa] * value.lanes))
+        power = builder.fmul(power, builder.bitcast(exponent, kind))
+        return builder.fdiv(number(1.0), builder.fadd(number(1.0), power))
+
+    return value(value), emit
