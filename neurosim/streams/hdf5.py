@@ -14,19 +14,19 @@ from ._paths import PathLike, readable
 from .base import Source, rate_of
 
 
-def open_hdf5(where: str, path: Path) -> tuple[Any, bool]:
-    """The file opened for reading, and whether it is (or was, when killed) written by an `HDF5File`."""
+def open_hdf5(where: str, path: Path) -> Any:
+    """The file opened for reading, also while an `HDF5File` writes it or after a kill; raises `StreamError`."""
     import h5py
 
     try:
-        return h5py.File(path, "r"), False
+        return h5py.File(path, "r")
     except OSError as error:
         if "already open for write" not in str(error):
             why = "another process writes it in a way that keeps readers out" if isinstance(
                 error, BlockingIOError) else "it is not HDF5, or damaged"
             raise StreamError(f"{where}: {path} cannot be opened, {why} ({error})") from error
     try:
-        return h5py.File(path, "r", swmr=True), True
+        return h5py.File(path, "r", swmr=True)
     except OSError as error:
         raise StreamError(f"{where}: {path} cannot be opened, its writer was killed before others could read it "
                           f"({error})") from error
@@ -49,7 +49,7 @@ class HDF5Reader(Source):
     def __init__(self, path: PathLike, dataset: str | None = None, *, frame_rate: float | None = None) -> None:
         frame_rate = rate_of("HDF5Reader", frame_rate)
         self.path = readable("HDF5Reader", path)
-        self._h5, self._growing = open_hdf5("HDF5Reader", self.path)
+        self._h5 = open_hdf5("HDF5Reader", self.path)
         try:
             self._item = choose(self._h5, dataset, self.path)
             self.dataset = str(self._item.name).lstrip("/")
@@ -82,11 +82,10 @@ class HDF5Reader(Source):
     def refresh(self) -> int:
         """Moves the end to what another process has written by now; returns the length."""
         self._require_open("refresh")
-        if self._growing:
-            try:
-                self._item.refresh()
-            except (OSError, RuntimeError) as error:
-                raise StreamError(f"HDF5Reader.refresh: {self.path}: {error}") from error
+        try:
+            self._item.refresh()
+        except (OSError, RuntimeError) as error:
+            raise StreamError(f"HDF5Reader.refresh: {self.path}: {error}") from error
         self._length = int(self._item.shape[0])
         return self._length
 
@@ -131,15 +130,13 @@ def read_events(path: PathLike, dataset: str = "spikes") -> tuple[np.ndarray, np
     Raises: StreamError.
     """
     file = readable("read_events", path)
-    h5, growing = open_hdf5("read_events", file)
-    with h5:
+    with open_hdf5("read_events", file) as h5:
         item = find(h5, dataset, "read_events", file)
         if item is None or item.dtype != EVENT:
             having = names(h5, lambda other: other.dtype == EVENT)
             raise StreamError(f"read_events: {file} holds no table of events {dataset!r}; choose from {having}")
         try:
-            if growing:
-                item.refresh()  # another reader in this process may have looked earlier
+            item.refresh()  # another reader in this process may have looked earlier
             events = item[:]
         except (OSError, RuntimeError, ValueError) as error:
             raise StreamError(f"read_events: {dataset!r} in {file} cannot be read ({error})") from error

@@ -126,7 +126,8 @@ class HDF5File:
         parts = name.strip("/").split("/")
         for inside in ("/".join(parts[:n]) for n in range(1, len(parts))):
             if find(self._h5, inside, "HDF5File.dataset", self.path) is not None:
-                raise StreamError(f"HDF5File.dataset: {name!r} cannot be created in {self.path}, {inside!r} is a dataset")
+                raise StreamError(f"HDF5File.dataset: {name!r} cannot be created in {self.path}, "
+                                  f"{inside!r} is a dataset")
         if item is None and name in self._h5:
             raise StreamError(f"HDF5File.dataset: {name!r} in {self.path} is a group, not a dataset")
         if item is not None and (item.maxshape[:1] != (None,) or not item.chunks):

@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neurosim import InputError, ParameterError, StreamError
@@ -21,6 +21,7 @@ FRAMES = np.random.default_rng(0).random((23, 2, 3)).astype(np.float32)
 
 
 @pytest.mark.parametrize("compression", ["gzip", "lzf", None])
+@settings(max_examples=25)  # each opens a file twice
 @given(sizes=st.lists(st.integers(0, 12), min_size=1, max_size=12), again=st.integers(0, 12), block=st.integers(1, 9))
 def test_what_is_written_is_what_h5py_reads(tmp_path_factory, compression, sizes, again, block):
     path = tmp_path_factory.mktemp("h5") / "a.h5"
@@ -170,12 +171,12 @@ def test_declaring_ends_with_the_first_write(tmp_path):
 
 def test_a_sink_that_was_never_written_does_not_hold_up_the_others(tmp_path):
     with HDF5File(tmp_path / "a.h5") as file:
-        never, sink = file.dataset("never"), file.dataset("a")
+        never, sink = file.dataset("never"), file.dataset("a", block=23)
         sink.write(FRAMES)
         never.close()
         sink.write(FRAMES)
         with HDF5Reader(tmp_path / "a.h5") as source:
-            assert source.length == 46 - 46 % 23 or source.length >= 0
+            assert source.length == 46
 
 
 @pytest.mark.parametrize("options, error, message", [

@@ -9,7 +9,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neurosim import InputError, ParameterError, StreamError
@@ -133,6 +133,7 @@ def test_a_zip_without_arrays(tmp_path):
         NumpyReader(tmp_path / "a.npz")
 
 
+@settings(max_examples=25)  # each opens a file twice
 @given(sizes=st.lists(st.integers(0, 30), min_size=1, max_size=12), again=st.integers(0, 12))
 def test_what_is_written_is_what_numpy_loads(tmp_path_factory, sizes, again):
     path = tmp_path_factory.mktemp("npy") / "a.npy"
