@@ -200,16 +200,16 @@ def test_a_frame_damaged_in_the_middle(tmp_path):
     with av.open(str(path)) as file:
         packet = [packet for packet in file.demux(video=0) if packet.size][40]
     data = bytearray(path.read_bytes())
-    data[packet.pos + 8:packet.pos + 8 + packet.size] = bytes(packet.size)
+    data[packet.pos:packet.pos + packet.size] = bytes(packet.size)
     path.write_bytes(data)
     with VideoReader(path) as source:
         with pytest.raises(StreamError, match=r"frame 40 of .*a.avi cannot be decoded, the file is cut off or damaged"):
             read_all(source, 1)
         bad = source.position
         assert bad == 40
-        np.testing.assert_array_equal(noise(100)[:1], (source.seek(0), source.read(1))[1])
-        source.seek(bad + 2)  # every frame of this file stands for itself
-        np.testing.assert_array_equal(source.read(1), noise(100)[bad + 2:bad + 3])
+        for start in (bad + 1, 0):  # every frame of this file stands for itself
+            source.seek(start)
+            np.testing.assert_array_equal(source.read(2), noise(100)[start:start + 2])
 
 
 @pytest.mark.parametrize("name, content", [
