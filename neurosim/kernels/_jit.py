@@ -94,18 +94,17 @@ class ByType(Compiled):
     def build(self) -> Any:
         from numba.extending import overload
 
-        natives = {name: version.native for name, version in self.versions.items()}
         stub = self.plain()
-
-        @overload(stub)
-        def choose(x: Any) -> Any:
-            native = natives.get(str(x))
-            return None if native is None else (lambda x: native(x))
-
+        calls = {name: _call(version.native) for name, version in self.versions.items()}
+        overload(stub)(lambda x: calls.get(str(x)))  # a lambda: numba wants the same signature here and there
         return stub
 
     def __call__(self, *args: Any) -> Any:
         return self.versions[str(args[0].dtype)](*args)
+
+
+def _call(native: Any) -> Any:
+    return lambda x: native(x)
 
 
 def compiled(function: Callable[..., Any] | None = None, *, fastmath: frozenset[str] = FAST) -> Any:
