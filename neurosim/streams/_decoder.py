@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .._errors import MissingExtra, StreamError
+from . import _ffv1
 
 # Containers of pictures alone: a playlist, or an address, would have FFmpeg read other files than the one named.
 DEMUXERS = "mov,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg,gif,ivf,yuv4mpegpipe,nut,mxf,m4v,h264,hevc,dv"
@@ -38,14 +39,16 @@ class Scan(NamedTuple):
     end: float  # seconds, where the last packet ends; files that start late count from 0 or from their start
     declared: float  # seconds, where the file says that it ends; 0 when it does not say
     failed: str  # what the demuxer said when it gave up early
+    first: bytes  # the first packet
 
 
 def scan(container: Any, stream: Any, errors: type[Exception]) -> Scan:
     """Reads all packets of the stream once."""
-    packets, failed = [], ""
+    packets, failed, start = [], "", b""
     try:
         for packet in container.demux(stream):
             if packet.size and not packet.is_discard:
+                start = start or bytes(packet)
                 packets.append((packet.pts, packet.dts, packet.duration or 0, packet.is_corrupt))
     except errors as error:
         failed = str(error)
@@ -60,7 +63,7 @@ def scan(container: Any, stream: Any, errors: type[Exception]) -> Scan:
     if len({p[0] for p in known}) == len(packets) and ordered and not reorders:
         stamps = np.array(sorted(p[0] for p in known), dtype=np.int64)
     return Scan(stamps, len(packets), frozenset(p[0] for p in known if p[3]), max(end, end - first) * unit,
-                declared_seconds(container, stream), failed)
+                declared_seconds(container, stream), failed, start)
 
 
 def declared_seconds(container: Any, stream: Any) -> float:
@@ -99,6 +102,7 @@ class Decoder:
         self._av = import_av()
         self.path, self._size, self._colour = path, size, colour
         self._graph: Any = None
+        self._checked = False  # whether packets have checksums that we can verify
         self._last: tuple[int, np.ndarray] | None = None
         self._open()
         try:
@@ -118,13 +122,21 @@ class Decoder:
             self._container.close()
             raise StreamError(f"VideoReader: {self.path} holds no video stream")
         self._stream = self._container.streams.video[0]
-        self._frames: Iterator[Any] | None = self._container.decode(self._stream)
+        self._frames: Iterator[Any] | None = self._decode()
         self._next = 0  # index of the frame that _frames gives next
+
+    def _decode(self) -> Iterator[Any]:
+        """The frames of the packets from where the container is."""
+        for packet in self._container.demux(self._stream):
+            if self._checked and packet.size and not _ffv1.intact(bytes(packet)):
+                raise StreamError(f"VideoReader: frame {self._next} of {self.path} is damaged, its checksum is wrong")
+            yield from packet.decode()
 
     def _look(self) -> None:
         """Counts the frames, and decodes the first one."""
         self._scan = scan(self._container, self._stream, self._av.FFmpegError)
         self._stamps = self._scan.stamps
+        self._checked = self._stream.codec_context.name == "ffv1" and _ffv1.intact(self._scan.first)
         self._reopen()
         first = self._first()
         if self._stamps is not None and first.pts in self._stamps.tolist():
@@ -164,7 +176,7 @@ class Decoder:
         try:
             for _ in self._frames or ():
                 count += 1
-        except self._av.FFmpegError:
+        except (self._av.FFmpegError, StreamError):
             count += 1
         self._reopen()
         return count
@@ -231,9 +243,9 @@ class Decoder:
         if self._stamps is not None:
             try:
                 self._container.seek(int(self._stamps[index]), stream=self._stream, backward=True)
-                frames = self._container.decode(self._stream)
+                frames = self._decode()
                 frame = next(frames, None)
-            except self._av.FFmpegError:
+            except (self._av.FFmpegError, StreamError):  # damage before it, or an index that is wrong: the long way
                 frame = None
             if frame is not None and frame.key_frame and frame.pts is not None and frame.pts <= self._stamps[index]:
                 at = int(np.searchsorted(self._stamps, frame.pts))

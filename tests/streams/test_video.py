@@ -195,15 +195,19 @@ def test_a_truncated_file_is_an_error_when_it_is_reached(tmp_path, name, rate):
         assert source.position == 0
 
 
-def test_a_frame_damaged_in_the_middle(tmp_path):
-    path = make(tmp_path / "a.avi", "ffv1", "gray", stream={"g": "1"})
+@pytest.mark.parametrize("damage", ["zeros", "bit"])
+def test_a_frame_damaged_in_the_middle(tmp_path, damage):
+    path = make(tmp_path / "a.avi", "ffv1", "gray", stream={"g": "1", "level": "3", "slicecrc": "1"})
     with av.open(str(path)) as file:
         packet = [packet for packet in file.demux(video=0) if packet.size][40]
     data = bytearray(path.read_bytes())
-    data[packet.pos:packet.pos + packet.size] = bytes(packet.size)
+    if damage == "bit":
+        data[packet.pos + packet.size // 2] ^= 1
+    else:
+        data[packet.pos:packet.pos + packet.size] = bytes(packet.size)
     path.write_bytes(data)
     with VideoReader(path) as source:
-        with pytest.raises(StreamError, match=r"frame 40 of .*a.avi cannot be decoded, the file is cut off or damaged"):
+        with pytest.raises(StreamError, match=r"frame 40 of .*a.avi is damaged, its checksum is wrong"):
             read_all(source, 1)
         bad = source.position
         assert bad == 40
