@@ -12,25 +12,30 @@ from ..kernels import deriche as deriche_kernel
 from ..kernels import leaky_heat as heat_kernel
 from .temporal import Number, check_state, decay, last_frame
 
-DERICHE_WIDTH = 1.6950000524520874  # 1.695 in float32, as in Virtual Retina
+DERICHE_WIDTH = 1.695
+ROUNDED_WIDTH = 1.6950000524520874  # in float32, as in Virtual Retina
 NO_SMOOTHING_BELOW = 0.1  # pixels
 
 
-def deriche_coefficients(sigma_px: Number) -> Tensor:
+def deriche_coefficients(sigma_px: Number, exact: bool = False) -> Tensor:
     """Coefficients of Deriche's second-order smoothing filter; the gradient reaches sigma.
 
     Args:
-        sigma_px: 0-d, nominal width in pixels. It is rounded to float32 as in Virtual Retina; the gradient ignores that.
+        sigma_px: 0-d, nominal width in pixels.
+        exact: Virtual Retina rounds sigma and the constant 1.695 to float32, so that its results and those without
+            rounding differ by 1e-7; by default so do we (the gradient ignores it). True: no rounding.
     Returns: (5,) float64, [a0, a1, a2, a3, e]:
-        y+[i] = a0 x[i] + a1 x[i-1] + 2e y+[i-1] - e^2 y+[i-2],  y-[i] = a2 x[i+1] + a3 x[i+2] + 2e y-[i+1] - e^2 y-[i+2], and y = y+ + y-.
+        y+[i] = a0 x[i] + a1 x[i-1] + 2e y+[i-1] - e^2 y+[i-2],
+        y-[i] = a2 x[i+1] + a3 x[i+2] + 2e y-[i+1] - e^2 y-[i+2], and y = y+ + y-.
         The identity [1, 0, 0, 0, 0] below 0.1 pixels.
     Reference: R. Deriche, INRIA report 1893 (1993); with a = 1.695 / sigma, e = exp(-a), a0 = (1 - e)^2 / (1 + 2 a e - e^2),
         a1 = a0 (a - 1) e, a2 = a0 (a + 1) e, a3 = -a0 e^2.
     """
-    exact = torch.as_tensor(sigma_px).to(torch.float64)
-    sigma = exact + (exact.to(torch.float32).to(torch.float64) - exact).detach()
+    sigma = torch.as_tensor(sigma_px).to(torch.float64)
+    if not exact:
+        sigma = sigma + (sigma.to(torch.float32).to(torch.float64) - sigma).detach()
     narrow = sigma < NO_SMOOTHING_BELOW
-    a = DERICHE_WIDTH / torch.where(narrow, torch.ones_like(sigma), sigma)
+    a = (DERICHE_WIDTH if exact else ROUNDED_WIDTH) / torch.where(narrow, torch.ones_like(sigma), sigma)
     e = torch.exp(-a)
     k = (1 - e) ** 2 / (1 + 2 * a * e - e**2)
     coefficients = torch.stack([k, k * (a - 1) * e, k * (a + 1) * e, -k * e**2, e])
@@ -39,12 +44,14 @@ def deriche_coefficients(sigma_px: Number) -> Tensor:
     return torch.where(narrow, identity, coefficients)
 
 
-def deriche(x: Tensor, sigma_px: Number) -> Tensor:
+def deriche(x: Tensor, sigma_px: Number, exact: bool = False) -> Tensor:
     """Smooths the last two axes with replicated borders, x first, then y; constants stay, the cost does not depend on sigma.
 
     Args:
         x: (..., y, x).
-        sigma_px: 0-d, nominal width in pixels; the standard deviation of the kernel is 1.18 times that. Below 0.1 x is returned.
+        sigma_px: 0-d, nominal width in pixels; the standard deviation of the kernel is 1.18 times that. Below 0.1 the
+            result is x.
+        exact: see `deriche_coefficients`.
     Returns: the shape of x.
     Raises: InputError for fewer than two axes.
     Reference: see `deriche_coefficients`.
@@ -52,14 +59,15 @@ def deriche(x: Tensor, sigma_px: Number) -> Tensor:
     if x.ndim < 2:
         raise InputError(f"deriche: x must have at least the axes (y, x) (got {x.ndim}-D of shape {tuple(x.shape)})")
     frames = x.reshape(math.prod(x.shape[:-2]), *x.shape[-2:])
-    return deriche_kernel.deriche(frames, deriche_coefficients(sigma_px).to(x.device)).reshape(x.shape)
+    return deriche_kernel.deriche(frames, deriche_coefficients(sigma_px, exact).to(x.device)).reshape(x.shape)
 
 
-def leaky_heat(x: Tensor, y: Tensor, sigma_px: Number, tau: Number, h: float, gain: Number = 1.0) -> tuple[Tensor, Tensor]:
+def leaky_heat(x: Tensor, y: Tensor, sigma_px: Number, tau: Number, h: float,
+               gain: Number = 1.0) -> tuple[Tensor, Tensor]:
     """Low-pass over time whose content spreads in space: y[k] = B(c y[k-1] + gain (1 - c) x[k]), c = exp(-h / tau).
 
-    B is `deriche` with sigma sqrt(h / tau) pixels. Because B is wider than its nominal width, and does nothing below 0.1 pixels, the
-    result depends on h, as in Virtual Retina.
+    B is `deriche` with sigma sqrt(h / tau) pixels. Because B is wider than its nominal width, and does nothing below 0.1
+    pixels, the result depends on h, as in Virtual Retina.
 
     Args:
         x: video (batch, channel, time, y, x).

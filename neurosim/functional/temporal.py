@@ -38,7 +38,8 @@ def lowpass(x: Tensor, y: Tensor, tau: Number, h: float, axis: int, gain: Number
         gain: 0-d, of a constant input.
     Returns: output of the shape of x, next state.
     Raises: StateError when the state does not fit.
-    Reference: Wohrer & Kornprobst, J Comput Neurosci 26:219 (2009), eq. 2: y[k] = c y[k-1] + gain (1 - c) x[k], c = exp(-h / tau).
+    Reference: Wohrer & Kornprobst, J Comput Neurosci 26:219 (2009), eq. 2:
+        y[k] = c y[k-1] + gain (1 - c) x[k], c = exp(-h / tau).
     """
     check_state("lowpass", y.shape, x, axis)
     c = decay(tau, h, x)
@@ -48,7 +49,8 @@ def lowpass(x: Tensor, y: Tensor, tau: Number, h: float, axis: int, gain: Number
     return ys, last_frame(ys, y, axis)
 
 
-def cascade(x: Tensor, stages: Tensor, tau: Number, n: int, h: float, axis: int, gain: Number = 1.0) -> tuple[Tensor, Tensor]:
+def cascade(x: Tensor, stages: Tensor, tau: Number, n: int, h: float, axis: int,
+            gain: Number = 1.0) -> tuple[Tensor, Tensor]:
     """n + 1 low-pass stages of time constant tau / n in series (one of tau for n = 0).
 
     Args:

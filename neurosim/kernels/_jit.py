@@ -1,4 +1,4 @@
-"""`@compiled`: numba functions that are compiled when first called, so that importing neurosim does not import numba."""
+"""`@compiled`: numba functions that are compiled when first called, so that `import neurosim` does not import numba."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _listening = False
 class Compiled:
     """A Python function that numba compiles on its first call, for each combination of argument types.
 
-    It may call other `Compiled` functions of its module's globals. Machine code is kept on disk by numba, in the folder of
-    the source or, where that is not writable, in the user's cache folder. The name under which it is kept holds a hash of
-    the source files that it was made from: numba itself does not notice that a called function has changed.
+    It may call other `Compiled` functions among its module's globals. Numba keeps machine code on disk, in the folder of the
+    source or, where that is not writable, in the user's cache folder. The name under which it is kept holds a hash of the
+    source files that it was made from: numba itself does not notice that a called function has changed.
     """
 
-    def __init__(self, function: types.FunctionType, fastmath: frozenset[str]):
-        self.function = function
+    def __init__(self, function: Callable[..., Any], fastmath: frozenset[str]):
+        self.function: Any = function
         self.fastmath = fastmath
         self.__name__ = function.__name__
         self.__doc__ = function.__doc__
@@ -63,7 +63,7 @@ class Compiled:
         digest = hashlib.sha256(repr(sorted(self.fastmath)).encode())
         for path in sorted(self.sources()):
             digest.update(path.read_bytes())
-        options = {"nogil": True, "fastmath": set(self.fastmath), "error_model": "numpy"}
+        options: Any = {"nogil": True, "fastmath": set(self.fastmath), "error_model": "numpy"}
         function = self.plain()
         function.__qualname__ = f"{self.function.__qualname__}_{digest.hexdigest()[:12]}"
         try:
@@ -82,9 +82,9 @@ class Compiled:
 
 
 class ByType(Compiled):
-    """A device function with a float32 and a float64 version; compiled code calls the one of its first argument's type."""
+    """A function of one number with a float32 and a float64 version; compiled code calls the one of its argument's type."""
 
-    def __init__(self, function: types.FunctionType, single: Compiled, double: Compiled):
+    def __init__(self, function: Callable[..., Any], single: Compiled, double: Compiled):
         super().__init__(function, frozenset())
         self.versions = {"float32": single, "float64": double}
 
@@ -117,7 +117,7 @@ def compiled(function: Callable[..., Any] | None = None, *, fastmath: frozenset[
     """
     if function is None:
         return lambda f: Compiled(f, fastmath)
-    return Compiled(function, fastmath)  # type: ignore[arg-type]
+    return Compiled(function, fastmath)
 
 
 def listen_to_compiler() -> None:
@@ -130,7 +130,7 @@ def listen_to_compiler() -> None:
     class Announce(event.Listener):
         def on_start(self, event: Any) -> None:
             function = event.data["dispatcher"].py_func
-            if function.__module__.startswith("neurosim"):
+            if function.__module__.startswith("neurosim") and function.__name__ != "<lambda>":
                 log.info("compiling %s.%s, once for this machine", function.__module__, function.__name__)
 
         def on_end(self, event: Any) -> None:

@@ -1,13 +1,14 @@
-"""`make_op`: from a torch reference and compiled functions, one operator that eager, compiled and exported torch accept.
+"""`make_op`: from a torch reference and compiled functions, one operator that eager, compiled and exported torch take.
 
-A kernel file defines four functions of the same arguments (tensors first, then ints, floats, bools; annotated) and calls
+A kernel file defines functions of the same arguments (tensors first, then ints, floats, bools; annotated) and calls
 
     scale = make_op("scale", reference, shapes, forward, backward)
 
-`reference(x, y0, n)` is plain torch: the definition, and what runs on other devices and dtypes, under functorch and for second
-derivatives. `shapes` returns empty contiguous tensors like the outputs. `forward(x, y0, n)` gets contiguous numpy arrays, returns one
-array or a tuple of new ones. `backward(needs, grads, outputs, x, y0, n)` returns a tuple with the gradient of every tensor
-argument, None where `needs` (bools, one for each tensor argument) does not ask for it; `grads` and `outputs` are tuples.
+`reference(x, y0, n)` is plain torch: the definition, and what runs on other devices and dtypes, under functorch and for
+second derivatives. `shapes` returns empty contiguous tensors like the outputs. `forward(x, y0, n)` gets contiguous numpy
+arrays, returns one array or a tuple of new ones. `backward(needs, grads, outputs, x, y0, n)` returns a tuple with the
+gradient of every tensor argument, of which those are dropped that `needs` (bools, one for each tensor argument) does not
+ask for; `grads` and `outputs` are tuples.
 """
 
 from __future__ import annotations
@@ -28,12 +29,12 @@ def make_op(name: str, reference: Callable[..., Any], shapes: Callable[..., Any]
 
     Args:
         name: unique name of the operator.
-        reference: plain torch; annotated with Tensor, int, float and bool, tensors first; returns a tensor or a tuple of tensors.
+        reference: plain torch, annotated with Tensor, int, float, bool; returns a tensor or a tuple of tensors.
         shapes: same arguments; returns what `reference` returns, as empty contiguous tensors.
         forward: same arguments, tensors as contiguous numpy arrays; returns new arrays.
         backward: see the top of this file.
-    Returns: a function of the same arguments. It calls the compiled code for CPU tensors whose floating dtypes are float32 or
-        float64 (mixed, if the kernel likes), else the reference.
+    Returns: a function of the same arguments. It calls the compiled code for CPU tensors whose floating dtypes are
+        float32 or float64 (mixed, if the kernel likes), else the reference.
     """
     def run(*args: Any) -> Any:
         result = forward(*map(to_numpy, args))
@@ -50,7 +51,8 @@ def make_op(name: str, reference: Callable[..., Any], shapes: Callable[..., Any]
 
     schema = torch.library.infer_schema(reference, mutates_args=())
     opened = schema.index("(") + 1
-    backward_schema = f"(bool[] needs, Tensor[] grads, Tensor[] outputs, {schema[opened:schema.rindex(' ->')]} -> Tensor[]"
+    arguments = schema[opened:schema.rindex(" ->")]
+    backward_schema = f"(bool[] needs, Tensor[] grads, Tensor[] outputs, {arguments} -> Tensor[]"
     operator = torch.library.custom_op(f"neurosim::{name}", run, mutates_args=(), device_types="cpu", schema=schema)
     operator.register_fake(shapes)
     operator_backward = torch.library.custom_op(f"neurosim::{name}_backward", run_backward, mutates_args=(),
@@ -83,7 +85,7 @@ def make_op(name: str, reference: Callable[..., Any], shapes: Callable[..., Any]
             return operator(*args)
         if transformed():
             return reference(*args)
-        if is_traced(args) or (torch.is_grad_enabled() and any(isinstance(a, Tensor) and a.requires_grad for a in args)):
+        if is_traced(args) or (torch.is_grad_enabled() and any(is_tensor_with_grad(arg) for arg in args)):
             return operator(*args)
         return run(*args)  # passing through torch's dispatcher costs more than a small frame
 
@@ -106,8 +108,13 @@ def transformed() -> bool:
             or torch.autograd.forward_ad._current_level >= 0)
 
 
+def is_tensor_with_grad(value: Any) -> bool:
+    """Whether autograd has to know what happens to the argument."""
+    return isinstance(value, Tensor) and value.requires_grad
+
+
 def is_traced(args: tuple[Any, ...]) -> bool:
-    """Whether operations are watched (fake tensors, tensor subclasses, dispatch modes): only an operator is visible then."""
+    """Whether operations are watched (fake tensors, subclasses, dispatch modes): only an operator is visible then."""
     return torch._C._len_torch_dispatch_stack() > 0 or any(
         isinstance(arg, Tensor) and type(arg) not in (Tensor, torch.nn.Parameter) for arg in args)
 

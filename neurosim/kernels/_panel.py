@@ -1,18 +1,22 @@
 """Deriche's recursive filter over 16 lines at once: forward, adjoint, and the gradient of its coefficients.
 
-The filter is the sum of two halves, one running along the lines, one against them. Along its own direction (positions j) a half is
+The filter is the sum of two halves, one running along the lines, one against them. Along its own direction (positions
+j) a half is
 
     u[j] = p x[j - shift] + q x[j - shift - 1] + e u[j-1],     y[j] = u[j] + e y[j-1]
 
-with shift 0 and (p, q) = (a0, a1) along the line, shift 1 and (a2, a3) against it. Two first-order stages in place of one of second
-order lose far fewer digits in float32. Lines are replicated without end beyond their borders; the states start steady.
+with shift 0 and (p, q) = (a0, a1) along the line, shift 1 and (a2, a3) against it. Two first-order stages in place of
+one of second order lose far fewer digits in float32. Lines are replicated without end beyond their borders; the states
+start steady.
 
-A panel is a flat array: six vectors of state, then for each position (two more at either end) a step of five vectors of 16 lanes:
-x, y, the gradient g of y, the gradient d of x, and the adjoint state. `taps` is [a0, a1, a2, a3, e, u+, y+, u-, y-], the last four being
-the steady states for a constant 1.
+A panel is a flat array: six vectors of state, then for each position (two more at either end) a step of five vectors of
+16 lanes: x, y, the gradient g of y, the gradient d of x, and the adjoint state. `taps` is [a0, a1, a2, a3, e, u+, y+, u-,
+y-], the last four being the steady states for a constant 1.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 
@@ -26,13 +30,13 @@ FIRST = 6 * LANES + 2 * STEP  # where position 0 is
 
 
 @compiled
-def make_panel(longest, like):
+def make_panel(longest: int, like: Any) -> Any:
     """A panel for lines of up to `longest` pixels, of the dtype of the array `like`."""
     return np.zeros(FIRST + (longest + 2) * STEP, like.dtype)
 
 
 @compiled
-def load_rows(w, slot, flat, offset, first, height, width):
+def load_rows(w: Any, slot: int, flat: Any, offset: int, first: int, height: int, width: int) -> None:
     """Puts rows `first` to `first + 16` of the frame that starts at `offset` into a slot; absent ones are zero."""
     count = min(LANES, height - first)
     start = offset + first * width
@@ -46,7 +50,7 @@ def load_rows(w, slot, flat, offset, first, height, width):
 
 
 @compiled
-def store_rows(w, slot, flat, offset, first, height, width):
+def store_rows(w: Any, slot: int, flat: Any, offset: int, first: int, height: int, width: int) -> None:
     """The reverse of `load_rows`."""
     count = min(LANES, height - first)
     start = offset + first * width
@@ -59,7 +63,7 @@ def store_rows(w, slot, flat, offset, first, height, width):
 
 
 @compiled
-def load_columns(w, slot, flat, offset, first, height, width):
+def load_columns(w: Any, slot: int, flat: Any, offset: int, first: int, height: int, width: int) -> None:
     """Puts columns `first` to `first + 16` into a slot; absent ones are zero."""
     count = min(LANES, width - first)
     for i in range(height):
@@ -73,7 +77,7 @@ def load_columns(w, slot, flat, offset, first, height, width):
 
 
 @compiled
-def store_columns(w, slot, flat, offset, first, height, width):
+def store_columns(w: Any, slot: int, flat: Any, offset: int, first: int, height: int, width: int) -> None:
     """The reverse of `load_columns`."""
     count = min(LANES, width - first)
     for i in range(height):
@@ -86,7 +90,8 @@ def store_columns(w, slot, flat, offset, first, height, width):
 
 
 @compiled
-def half(w, origin, step, n, shift, p, q, e, steady_u, steady_y, add):
+def half(w: Any, origin: int, step: int, n: int, shift: int, p: Any, q: Any, e: Any, steady_u: Any, steady_y: Any,
+         add: bool) -> None:
     """One half of the filter over n positions from `origin` on, x -> y; adds to y or replaces it."""
     copy(w, origin + X - step, w, origin + X)
     copy(w, origin + X - 2 * step, w, origin + X)
@@ -104,8 +109,11 @@ def half(w, origin, step, n, shift, p, q, e, steady_u, steady_y, add):
 
 
 @compiled
-def half_adjoint(w, origin, step, n, shift, p, q, e, add):
-    """The transposed half, g -> d; adds to d or replaces it. Beyond the border the adjoint states decay; their sums are known."""
+def half_adjoint(w: Any, origin: int, step: int, n: int, shift: int, p: Any, q: Any, e: Any, add: bool) -> None:
+    """The transposed half, g -> d; adds to d or replaces it.
+
+    Beyond the border the adjoint states decay; U and V hold their sums there afterwards.
+    """
     last = origin + (n - 1) * step
     zero(w, last + step + ADJOINT)
     zero(w, last + 2 * step + ADJOINT)
@@ -129,7 +137,7 @@ def half_adjoint(w, origin, step, n, shift, p, q, e, add):
 
 
 @compiled
-def half_gradient(w, origin, step, n, shift, steady_y, e):
+def half_gradient(w: Any, origin: int, step: int, n: int, shift: int, steady_y: Any, e: Any) -> None:
     """Sums for the gradient of p, q and e over the lines, after `half` (y alone) and `half_adjoint` filled the slots."""
     zero(w, SUM_P)
     zero(w, SUM_Q)
@@ -150,7 +158,7 @@ def half_gradient(w, origin, step, n, shift, steady_y, e):
 
 
 @compiled
-def add_lanes(w, at, gradient, index, factor):
+def add_lanes(w: Any, at: int, gradient: Any, index: int, factor: Any) -> None:
     """gradient[index] += factor * the sum of 16 lanes."""
     total = 0.0
     for lane in range(LANES):
@@ -159,21 +167,21 @@ def add_lanes(w, at, gradient, index, factor):
 
 
 @compiled
-def smooth_panel(w, n, taps):
+def smooth_panel(w: Any, n: int, taps: Any) -> None:
     """x -> y."""
     half(w, FIRST, STEP, n, 0, taps[0], taps[1], taps[4], taps[5], taps[6], False)
     half(w, FIRST + (n - 1) * STEP, -STEP, n, 1, taps[2], taps[3], taps[4], taps[7], taps[8], True)
 
 
 @compiled
-def adjoint_panel(w, n, taps):
+def adjoint_panel(w: Any, n: int, taps: Any) -> None:
     """g -> d."""
     half_adjoint(w, FIRST, STEP, n, 0, taps[0], taps[1], taps[4], False)
     half_adjoint(w, FIRST + (n - 1) * STEP, -STEP, n, 1, taps[2], taps[3], taps[4], True)
 
 
 @compiled
-def gradient_panel(w, n, taps, gradient):
+def gradient_panel(w: Any, n: int, taps: Any, gradient: Any) -> None:
     """x, g -> d; adds to `gradient` (5 float64) that of a0, a1, a2, a3, e."""
     origin, step, add = FIRST, STEP, False
     for shift in range(2):

@@ -1,7 +1,8 @@
-"""Splits independent rows over a few threads of our own; compiled code releases the interpreter lock, so they run at once."""
+"""Splits independent rows over a few threads of our own; compiled code lets go of the interpreter, so they run at once."""
 
 from __future__ import annotations
 
+import itertools
 import os
 import threading
 from collections.abc import Callable
@@ -34,7 +35,7 @@ def each_row(work: Callable[..., None], rows: int, elements: int, *args: Any) ->
         work(0, rows, *args)
         return
     bounds = [rows * part // parts for part in range(parts + 1)]
-    pending = [_submit(parts - 1, work, start, stop, *args) for start, stop in zip(bounds[1:-1], bounds[2:])]
+    pending = [_submit(parts - 1, work, start, stop, *args) for start, stop in itertools.pairwise(bounds[1:])]
     try:
         work(0, bounds[1], *args)
     finally:

@@ -19,7 +19,7 @@ class Intrinsic(Compiled):
     """A function that compiled code calls and that writes LLVM's instructions itself."""
 
     def __init__(self, function: Callable[..., Any]):
-        super().__init__(function, frozenset())  # type: ignore[arg-type]
+        super().__init__(function, frozenset())
 
     def build(self) -> Any:
         from numba.extending import intrinsic

@@ -1,10 +1,12 @@
 """Deriche's recursive smoothing of images in two dimensions, with replicated borders; whole frames for other kernels to call.
 
-Other compiled functions smooth a frame inside their loops with `smooth_frame(flat, offset, height, width, taps, work)`; `taps` comes
-from `make_taps(coefficients, dtype)` and `work` from `make_work(height, width, dtype)`, one for each thread.
+Other compiled functions smooth a frame inside their loops with `smooth_frame(flat, offset, height, width, taps, work)`;
+`taps` comes from `make_taps(coefficients, dtype)` and `work` from `make_panel(max(height, width), like)`, one for each thread.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import torch
@@ -45,13 +47,8 @@ def make_taps(coefficients: np.ndarray, dtype: np.dtype) -> np.ndarray:
     return np.array([*a, pole, u_plus, u_plus / (1.0 - pole), u_minus, u_minus / (1.0 - pole)], dtype)
 
 
-def make_work(height: int, width: int, dtype: np.dtype) -> np.ndarray:
-    """Scratch memory for the frame functions; one for each thread that calls them."""
-    return make_panel(max(height, width), np.empty(0, dtype))
-
-
 @compiled
-def smooth_frame(flat, offset, height, width, taps, work):
+def smooth_frame(flat: Any, offset: int, height: int, width: int, taps: Any, work: Any) -> None:
     """Smooths in place the frame (height, width) that starts at `offset` of the flat array: rows first, then columns."""
     if taps[4] == 0.0:  # no filtering: the identity, also for what is not finite
         return
@@ -66,7 +63,7 @@ def smooth_frame(flat, offset, height, width, taps, work):
 
 
 @compiled
-def smooth_frame_adjoint(flat, offset, height, width, taps, work):
+def smooth_frame_adjoint(flat: Any, offset: int, height: int, width: int, taps: Any, work: Any) -> None:
     """Replaces in place the gradient of the smoothed frame by that of the frame."""
     if taps[4] == 0.0:
         return
@@ -81,7 +78,8 @@ def smooth_frame_adjoint(flat, offset, height, width, taps, work):
 
 
 @compiled
-def smooth_frame_gradient(flat, offset, source, source_offset, middle, height, width, taps, work, gradient):
+def smooth_frame_gradient(flat: Any, offset: int, source: Any, source_offset: int, middle: Any, height: int, width: int,
+                          taps: Any, work: Any, gradient: Any) -> None:
     """`smooth_frame_adjoint` that also adds to `gradient` (5 float64) that of the coefficients.
 
     The frame before smoothing starts at `source_offset` of `source`; `middle` is scratch memory for a frame.
@@ -106,21 +104,22 @@ def smooth_frame_gradient(flat, offset, source, source_offset, middle, height, w
 
 
 @compiled
-def _smooth_rows(start, stop, flat, height, width, taps, longest):
+def _smooth_rows(start: int, stop: int, flat: Any, height: int, width: int, taps: Any, longest: int) -> None:
     work = make_panel(longest, flat)
     for frame in range(start, stop):
         smooth_frame(flat, frame * height * width, height, width, taps, work)
 
 
 @compiled
-def _adjoint_rows(start, stop, flat, height, width, taps, longest):
+def _adjoint_rows(start: int, stop: int, flat: Any, height: int, width: int, taps: Any, longest: int) -> None:
     work = make_panel(longest, flat)
     for frame in range(start, stop):
         smooth_frame_adjoint(flat, frame * height * width, height, width, taps, work)
 
 
 @compiled
-def _gradient_rows(start, stop, flat, source, height, width, taps, longest, gradients):
+def _gradient_rows(start: int, stop: int, flat: Any, source: Any, height: int, width: int, taps: Any, longest: int,
+                   gradients: Any) -> None:
     work = make_panel(longest, flat)
     middle = np.empty(height * width, flat.dtype)
     for frame in range(start, stop):
@@ -180,7 +179,8 @@ def _backward(needs: tuple[bool, ...], grads: tuple[np.ndarray, ...], outputs: t
         each_row(_adjoint_rows, frames, 3 * x.size, result.reshape(-1), height, width, taps, longest)
         return result, None
     gradients = np.zeros((frames, 5))
-    each_row(_gradient_rows, frames, 9 * x.size, result.reshape(-1), x.reshape(-1), height, width, taps, longest, gradients)
+    each_row(_gradient_rows, frames, 9 * x.size, result.reshape(-1), x.reshape(-1), height, width, taps, longest,
+             gradients)
     return result, gradients.sum(0)
 
 
