@@ -130,7 +130,7 @@ def listen_to_compiler() -> None:
     class Announce(event.Listener):
         def on_start(self, event: Any) -> None:
             function = event.data["dispatcher"].py_func
-            if function.__module__.startswith("neurosim") and function.__name__ != "<lambda>":
+            if str(function.__module__).startswith("neurosim") and function.__name__ != "<lambda>":
                 log.info("compiling %s.%s, once for this machine", function.__module__, function.__name__)
 
         def on_end(self, event: Any) -> None:

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import itertools
 import os
+import queue
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import torch
 
 WORTH_A_THREAD = 20_000  # elements; below that the hand-over costs as much as the work (about 20 us)
-
-_lock = threading.Lock()
-_pool: ThreadPoolExecutor | None = None
-_pool_size = 0
 
 
 def each_row(work: Callable[..., None], rows: int, elements: int, *args: Any) -> None:
@@ -35,39 +31,67 @@ def each_row(work: Callable[..., None], rows: int, elements: int, *args: Any) ->
         work(0, rows, *args)
         return
     bounds = [rows * part // parts for part in range(parts + 1)]
-    pending = [_submit(parts - 1, work, start, stop, *args) for start, stop in itertools.pairwise(bounds[1:])]
-    try:
-        work(0, bounds[1], *args)
-    finally:
-        for wait in pending:  # no thread may write to the arrays after we have returned
-            wait()
+    tasks = [_Task(work, (start, stop, *args)) for start, stop in itertools.pairwise(bounds)]
+    _pool.start(tasks[1:])
+    tasks[0].run()
+    for task in tasks:  # all of them, whatever went wrong: no thread may write to the arrays after we have returned
+        task.done.wait()
+    for task in tasks:
+        if task.error is not None:
+            raise task.error
 
 
-def _submit(size: int, work: Callable[..., None], *args: Any) -> Callable[[], None]:
-    """Starts `work(*args)` in the pool; the function returned waits for its end and raises its error."""
-    try:
-        return _threads(size).submit(work, *args).result
-    except RuntimeError:  # the interpreter is shutting down and takes no new tasks
-        return lambda: work(*args)
+class _Task:
+    """A call that one thread makes and another waits for."""
+
+    def __init__(self, work: Callable[..., None], args: tuple[Any, ...]):
+        self.work, self.args = work, args
+        self.done = threading.Event()
+        self.error: BaseException | None = None
+
+    def run(self) -> None:
+        """Makes the call; the error, if any, is kept for the one who waits."""
+        try:
+            self.work(*self.args)
+        except BaseException as error:
+            self.error = error
+        finally:
+            self.done.set()
 
 
-def _threads(size: int) -> ThreadPoolExecutor:
-    """The pool, of at least `size` threads. A smaller one that it replaces ends by itself when its work is done."""
-    global _pool, _pool_size
-    with _lock:
-        if _pool is None or _pool_size < size:
-            if _pool is not None:
-                _pool.shutdown(wait=False)
-            _pool = ThreadPoolExecutor(size, thread_name_prefix="neurosim-kernel")
-            _pool_size = size
-        return _pool
+class _Pool:
+    """Threads that take tasks from one queue, started as they are needed.
+
+    They are daemons: while a task runs somebody waits for it, so that at the end of the program all are idle, and
+    threads of others that still compute then find them at work.
+    """
+
+    def __init__(self) -> None:
+        self._tasks: queue.SimpleQueue[_Task] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._size = 0
+
+    def start(self, tasks: list[_Task]) -> None:
+        """Puts tasks into the queue, with at least as many threads as tasks to take them."""
+        with self._lock:
+            while self._size < len(tasks):
+                threading.Thread(target=self._serve, name=f"neurosim-kernel-{self._size}", daemon=True).start()
+                self._size += 1
+        for task in tasks:
+            self._tasks.put(task)
+
+    def _serve(self) -> None:
+        while True:
+            self._tasks.get().run()
+
+
+_pool = _Pool()
 
 
 def _forget() -> None:
-    """In a forked child: the parent's threads do not exist here, and its lock may be held for ever."""
-    global _pool, _pool_size, _lock
-    _lock = threading.Lock()
-    _pool, _pool_size = None, 0
+    """In a forked child: the parent's threads do not exist here, and its locks may be held for ever."""
+    global _pool
+    _pool = _Pool()
 
 
 if hasattr(os, "register_at_fork"):
