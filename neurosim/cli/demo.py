@@ -21,6 +21,7 @@ from .run import stream_to_file
 CLIP = "ucsb-pedestrians.mp4"
 PIXELS_PER_DEGREE = 20.0
 DT = 50
+SETTINGS = {"bipolar.lambda_amp": 100.0, "gang_0_input.lambda_G": 300.0, "gang_1_input.lambda_G": 300.0}
 
 
 class Square(Source):
@@ -67,6 +68,7 @@ def make(folder: Path, *, size: int, steps_per_second: float, frames: int | None
     folder.mkdir(parents=True, exist_ok=True)
     numbers = folder / "demo.h5"
     retina = Retina(resolution=Resolution(1.0 / steps_per_second, PIXELS_PER_DEGREE), seed=seed)
+    retina.set_parameters(SETTINGS)
     results = Results(numbers, retina, overwrite=True, about=about(retina, CLIP, seed))
     say(f"{CLIP}, {size} x {size} pixels, {steps_per_second} steps per second: through the spiking retina "
         "(the first run compiles for a minute)")
@@ -76,6 +78,6 @@ def make(folder: Path, *, size: int, steps_per_second: float, frames: int | None
     say(results.summary(time.perf_counter() - begin))
     if ended_by is None:
         with open_clip(size, steps_per_second) as clip:
-            make_pictures(clip, numbers, PIXELS_PER_DEGREE, folder / "demo.png", folder / "demo.mp4")
-        say(f"{folder / 'demo.png'}: the picture\n{folder / 'demo.mp4'}: the movie, slowed down")
+            slower = make_pictures(clip, numbers, PIXELS_PER_DEGREE, folder / "demo.png", folder / "demo.mp4", progress)
+        say(f"{folder / 'demo.png'}: a picture\n{folder / 'demo.mp4'}: a movie, {slower:g} times slower than life")
     return ended_by

@@ -113,7 +113,7 @@ class Figure:
     def _maps(self, cell: Any) -> dict[str, Any]:
         recording = self._recording
         opl, bipolar = scale(recording, "opl"), scale(recording, "bipolar")
-        rate = 150.0
+        rate = 100.0
         shown = {"input": ("Input", "luminance (0 to 255)", "gray", 0.0, 255.0),
                  "opl": ("Outer plexiform layer", "signal (no unit)", "RdBu_r", -opl, opl),
                  "bipolar": ("Bipolar cells", "potential (no unit)", "RdBu_r", -bipolar, bipolar),
@@ -172,7 +172,8 @@ class Figure:
         axes.set_ylabel("x (deg)", fontsize=8)
         axes.set_xlabel(f"time (s), spikes of the cells at y = {row / self._degrees:.2f} deg (dotted)", fontsize=8)
         axes.tick_params(labelsize=7)
-        axes.legend(loc="upper right", fontsize=7, markerscale=3.0, framealpha=0.9)
+        for shown in axes.legend(loc="upper right", fontsize=8, markerscale=4.0, framealpha=1.0).legend_handles:
+            shown.set_markeredgewidth(2.0)
         return axes.axvline(0.0, color="crimson", linewidth=1.0, animated=True)
 
     def draw(self, maps: Mapping[str, np.ndarray], seconds: float) -> np.ndarray:
@@ -205,7 +206,7 @@ def busiest(recording: Recording) -> tuple[int, int]:
     return int(y) + edge[0], int(x) + edge[1]
 
 
-def make_pictures(clip: Source, numbers: Path, degrees: float, picture: Path, movie: Path) -> None:
+def make_pictures(clip: Source, numbers: Path, degrees: float, picture: Path, movie: Path, progress: bool) -> float:
     """Writes a picture of the instant with most spikes, and the movie.
 
     Args:
@@ -213,16 +214,19 @@ def make_pictures(clip: Source, numbers: Path, degrees: float, picture: Path, mo
         numbers: the HDF5 file that the demonstration wrote.
         picture, movie: .png and .mp4 files to write.
         degrees: pixels per degree.
+        progress: shows a bar.
+    Returns: how many times slower than life the movie is.
     Raises: StreamError, OSError.
     """
     from matplotlib.image import imsave
+    from tqdm.auto import tqdm
 
     recording = Recording(clip, numbers)
     figure = Figure(recording, degrees, dots=100)
     settled = SETTLED * recording.frames / recording.rate
     most, best = -1.0, None
     with VideoWriter(movie, PLAYED, mode="w") as sink:
-        for index in range(recording.pictures):
+        for index in tqdm(range(recording.pictures), unit=" pictures", disable=not progress):
             maps, seconds = recording.at(index), index * recording.step / recording.rate
             drawn = figure.draw(maps, seconds)
             sink.write(drawn[None])
@@ -232,3 +236,4 @@ def make_pictures(clip: Source, numbers: Path, degrees: float, picture: Path, mo
     recording.close()
     if best is not None:
         imsave(picture, best.transpose(1, 2, 0))
+    return recording.rate / (recording.step * PLAYED)

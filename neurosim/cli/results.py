@@ -21,13 +21,17 @@ HDF5 = (".h5", ".hdf5")
 SINGLE = (".npy", ".mkv", ".mp4")
 SPIKES = "spikes"
 
-# Of the outputs of layers whose numbers have a unit, by class.
+# Of the outputs of layers whose numbers have a unit, by class, and of their signals, by name.
 UNITS = {"GanglionSpiking": "spikes per frame", "GanglionInput": "Hz"}
+SIGNAL_UNITS = {"adaptation": "Hz"}
 
 
 def units_of(model: neurosim.Layer, name: str) -> str | None:
-    """Unit of a recorded layer or of a model's outputs, which are those of its last stage; None for a pure number."""
+    """Unit of a recorded layer or signal, or of a model's outputs, which are those of its last stage; None for none."""
     modules = dict(model.named_modules())
+    owner, _, signal = name.rpartition(".")
+    if name not in modules and owner in modules and signal in modules[owner].signals:
+        return SIGNAL_UNITS.get(signal)
     stages = [modules[name]] if name in modules else reversed(modules.values())
     return next((UNITS[kind] for stage in stages if (kind := type(stage).__name__) in UNITS), None)
 
