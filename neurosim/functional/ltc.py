@@ -98,9 +98,11 @@ def ltc_scan(p: LTCParams, wires: Wires, state: LTCState, u: Tensor, timespans: 
 def _semi_implicit(p: LTCParams, wires: Wires, v: Tensor, u: Tensor, timespans: Tensor, unfolds: int,
                    epsilon: float) -> Tensor:
     packed = pack(p)
-    # The backward pass starts from the potentials after every sub-step.
-    keep = torch.is_grad_enabled() and any(x.requires_grad for x in (u, timespans, v, *packed))
-    return ltc(u, timespans, v, *packed, *wires, unfolds, epsilon, keep)[:, :, -1]
+    # What is kept is for the backward pass of the compiled code.
+    keep = (u.device.type == "cpu" and torch.is_grad_enabled()
+            and any(x.requires_grad for x in (u, timespans, v, *packed)))
+    vs, _ = ltc(u, timespans, v, *packed, *wires, unfolds, epsilon, keep)
+    return vs
 
 
 def _euler(f: Callable[[Tensor], Tensor], v: Tensor, h: Tensor) -> Tensor:

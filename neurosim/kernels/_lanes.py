@@ -42,8 +42,8 @@ lanes = Primitive("lanes", "lanes(array): number of elements of the array's dtyp
 vload = Primitive("vload", "vload(array, index): consecutive elements.")
 vstore = Primitive("vstore", "vstore(array, index, vector): writes consecutive elements.")
 vsplat = Primitive("vsplat", "vsplat(array, index): one element in every lane.")
-vgather = Primitive("vgather", "vgather(array, indices, index, same): array[i] for consecutive i of the int32 array "
-                    "`indices`; `same` tells that they are all equal.")
+vgather = Primitive("vgather", "vgather(array, base, indices, index, same): array[base + i] for consecutive i of the "
+                    "int32 array `indices`; `same` tells that they are all equal.")
 vscatter_add = Primitive("vscatter_add", "vscatter_add(array, indices, index, same, vector): array[i] += lane, one "
                          "after the other.")
 vsum = Primitive("vsum", "vsum(vector): sum of its lanes, a number.")

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ._jit import compiled
-from ._lanes import EXACT, lanes, vadd_sums, vload, vlogistic2, vsplat, vstore, vsum
+from ._lanes import EXACT, lanes, vadd_sums, vload, vlogistic2, vsplat, vstore
 
 LOG2E = 1 / math.log(2)
 COLUMNS = 8  # numbers kept for a synapse: see `pack`
@@ -42,14 +42,30 @@ def pack(values: Any, target: Any, units: int) -> Any:
 
 
 @compiled(fastmath=EXACT)
-def gather_rows(x: Any, first: int, t: int, into: Any) -> None:
-    """Frame t of consecutive sequences, one in each lane; past the last sequence the last one again."""
+def arrange(synapses: Any, sensory: Any, target: Any, sensory_target: Any, units: int) -> Any:
+    """`pack` of the synapses between neurons and of those from inputs."""
+    packed, starts = pack(synapses, target, units)
+    of_inputs, input_starts = pack(sensory, sensory_target, units)
+    return packed, starts, of_inputs, input_starts
+
+
+@compiled(fastmath=EXACT)
+def gather_rows(x: Any, first: int, into: Any, start: int) -> None:
+    """Consecutive rows of x (rows, columns), one in each lane, to into[start:]; past the last row the last one again."""
     width = lanes(into)
-    last = x.shape[0] - 1
     for lane in range(width):
-        row = min(first + lane, last)
-        for i in range(x.shape[2]):
-            into[i * width + lane] = x[row, t, i]
+        row = min(first + lane, x.shape[0] - 1)
+        for i in range(x.shape[1]):
+            into[start + i * width + lane] = x[row, i]
+
+
+@compiled(fastmath=EXACT)
+def scatter_rows(values: Any, start: int, first: int, x: Any) -> None:
+    """The opposite of `gather_rows`: values[start:] to the rows of x."""
+    width = lanes(values)
+    for lane in range(min(width, x.shape[0] - first)):
+        for i in range(x.shape[1]):
+            x[first + lane, i] = values[start + i * width + lane]
 
 
 @compiled(fastmath=EXACT)
@@ -75,39 +91,46 @@ def sensory_drive(x: Any, packed: Any, starts: Any, source: Any, neurons: Any, e
 
 
 @compiled(fastmath=EXACT)
-def forward_blocks(start: int, stop: int, u: Any, timespans: Any, v0: Any, neurons: Any, packed: Any, starts: Any,
+def forward_substep(v: Any, now: int, then: int, h: Any, n0: Any, d0: Any, neurons: Any, packed: Any, starts: Any,
+                    source: Any) -> None:
+    """Potentials v[now:] a sub-step later, to v[then:]."""
+    width = lanes(v)
+    units = neurons.shape[1]
+    for j in range(units):
+        n, d = vload(n0, j * width), vload(d0, j * width)
+        for s in range(starts[j], starts[j + 1]):
+            g = conductance(packed, s, vload(v, now + source[s] * width))
+            d = d + vsplat(packed, s * COLUMNS + 2) * g
+            n = n + vsplat(packed, s * COLUMNS + 3) * g
+        before, step = vload(v, now + j * width), vload(h, 0)
+        vstore(v, then + j * width, before + step * (n - before * d) / (vsplat(neurons, 2 * units + j) + step * d))
+
+
+@compiled(fastmath=EXACT)
+def forward_blocks(start: int, stop: int, u: Any, h: Any, v0: Any, neurons: Any, packed: Any, starts: Any,
                    source: Any, sensory: Any, sensory_starts: Any, sensory_source: Any, unfolds: int, epsilon: Any,
-                   out: Any) -> None:
-    """Blocks `start` to `stop` of sequences; fills those of out (batch, time, unfolds or 1, units)."""
+                   frames: int, tape: Any, out: Any) -> None:
+    """Blocks `start` to `stop` of sequences; fills those of out (batch, time, units).
+
+    h: (batch, time), length of the sub-steps. tape: the potentials before the first and after every sub-step, `frames`
+    of them for each block; where these are too few, they are used in turn.
+    """
     width = lanes(v0)
-    rows, time, inputs = u.shape
-    units, kept = v0.shape[2], out.shape[2]
-    x, h = np.empty(inputs * width, u.dtype), np.empty(width, u.dtype)
+    inputs, units = u.shape[2], v0.shape[1]
+    x, length = np.empty(inputs * width, u.dtype), np.empty(width, u.dtype)
     n0, d0 = np.empty(units * width, u.dtype), np.empty(units * width, u.dtype)
-    v, new = np.empty(units * width, u.dtype), np.empty(units * width, u.dtype)
     for block in range(start, stop):
-        first = block * width
-        gather_rows(v0, first, 0, v)
-        for t in range(time):
-            gather_rows(u, first, t, x)
-            for lane in range(width):
-                h[lane] = timespans[min(first + lane, rows - 1), t] / unfolds
+        first, base = block * width, block * frames
+        gather_rows(v0, first, tape, base * units * width)
+        for t in range(u.shape[1]):
+            gather_rows(u[:, t], first, x, 0)
+            gather_rows(h[:, t:t + 1], first, length, 0)
             sensory_drive(x, sensory, sensory_starts, sensory_source, neurons, epsilon, n0, d0)
-            for k in range(unfolds):
-                for j in range(units):
-                    n, d = vload(n0, j * width), vload(d0, j * width)
-                    for s in range(starts[j], starts[j + 1]):
-                        g = conductance(packed, s, vload(v, source[s] * width))
-                        d = d + vsplat(packed, s * COLUMNS + 2) * g
-                        n = n + vsplat(packed, s * COLUMNS + 3) * g
-                    before = vload(v, j * width)
-                    step = vload(h, 0) * (n - before * d) / (vsplat(neurons, 2 * units + j) + vload(h, 0) * d)
-                    vstore(new, j * width, before + step)
-                v, new = new, v
-                if k >= unfolds - kept:
-                    for lane in range(min(width, rows - first)):
-                        for j in range(units):
-                            out[first + lane, t, k - unfolds + kept, j] = v[j * width + lane]
+            for done in range(t * unfolds, (t + 1) * unfolds):
+                now, then = base + done % frames, base + (done + 1) % frames
+                forward_substep(tape, now * units * width, then * units * width, length, n0, d0, neurons, packed,
+                                starts, source)
+            scatter_rows(tape, (base + (t + 1) * unfolds % frames) * units * width, first, out[:, t])
 
 
 @compiled(fastmath=EXACT)
@@ -123,89 +146,96 @@ def add_synapse(sums: Any, packed: Any, s: int, q: Any, e: Any, before: Any, g: 
 
 
 @compiled(fastmath=EXACT)
-def backward_blocks(start: int, stop: int, parts: int, u: Any, timespans: Any, v0: Any, neurons: Any, packed: Any,
-                    starts: Any, source: Any, sensory: Any, sensory_starts: Any, sensory_source: Any, unfolds: int,
-                    epsilon: Any, vs: Any, grad: Any, grad_u: Any, grad_timespans: Any, grad_v: Any,
-                    neuron_sums: Any, synapse_sums: Any, sensory_sums: Any) -> None:
+def backward_substep(v: Any, now: int, h: Any, n0: Any, d0: Any, neurons: Any, packed: Any, starts: Any, source: Any,
+                     grad: Any, grad_before: Any, grad_n0: Any, grad_d0: Any, grad_cm: Any, grad_h: Any,
+                     opened: Any, synapse_sums: Any) -> None:
+    """From the gradient `grad` of the potentials after a sub-step that of v[now:], those before it; adds the others."""
+    width = lanes(v)
+    units = neurons.shape[1]
+    one = np.ones(1, v.dtype)
+    grad_before[:] = 0
+    for j in range(units):
+        n, d = vload(n0, j * width), vload(d0, j * width)
+        for s in range(starts[j], starts[j + 1]):
+            g = conductance(packed, s, vload(v, now + source[s] * width))
+            d = d + vsplat(packed, s * COLUMNS + 2) * g
+            n = n + vsplat(packed, s * COLUMNS + 3) * g
+            vstore(opened, (s - starts[j]) * width, g)
+        before, step, cm = vload(v, now + j * width), vload(h, 0), vsplat(neurons, 2 * units + j)
+        inverse = vsplat(one, 0) / (cm + step * d)
+        share = vload(grad, j * width) * inverse
+        slope = (n - before * d) * inverse
+        q = share * step
+        e = -q * (before + step * slope)
+        vstore(grad_h, 0, vload(grad_h, 0) + share * cm * slope)
+        vstore(grad_n0, j * width, vload(grad_n0, j * width) + q)
+        vstore(grad_d0, j * width, vload(grad_d0, j * width) + e)
+        vstore(grad_before, j * width, vload(grad_before, j * width) + share * cm)
+        vstore(grad_cm, j * width, vload(grad_cm, j * width) - q * slope)
+        for s in range(starts[j], starts[j + 1]):
+            i = source[s] * width
+            g = vload(opened, (s - starts[j]) * width)
+            back = add_synapse(synapse_sums, packed, s, q, e, vload(v, now + i), g)
+            vstore(grad_before, i, vload(grad_before, i) + back)
+
+
+@compiled(fastmath=EXACT)
+def backward_inputs(x: Any, neurons: Any, sensory: Any, starts: Any, source: Any, grad_n0: Any, grad_d0: Any,
+                    grad_cm: Any, grad_x: Any, neuron_sums: Any, sensory_sums: Any) -> None:
+    """From the gradients of numerators and denominators those of the leak, of the inputs and of their synapses."""
+    width = lanes(x)
+    units = neurons.shape[1]
+    grad_x[:] = 0
+    for j in range(units):
+        q, e = vload(grad_n0, j * width), vload(grad_d0, j * width)
+        vadd_sums(neuron_sums, j * 4, q * vsplat(neurons, units + j) + e, q * vsplat(neurons, j),
+                  vload(grad_cm, j * width), q)
+        for s in range(starts[j], starts[j + 1]):
+            i = source[s] * width
+            g = conductance(sensory, s, vload(x, i))
+            back = add_synapse(sensory_sums, sensory, s, q, e, vload(x, i), g)
+            vstore(grad_x, i, vload(grad_x, i) + back)
+
+
+@compiled(fastmath=EXACT)
+def backward_blocks(start: int, stop: int, parts: int, u: Any, h: Any, neurons: Any, packed: Any, starts: Any,
+                    source: Any, sensory: Any, sensory_starts: Any, sensory_source: Any, unfolds: int, epsilon: Any,
+                    tape: Any, grad: Any, grad_u: Any, grad_h: Any, grad_v: Any, neuron_sums: Any, synapse_sums: Any,
+                    sensory_sums: Any) -> None:
     """Every `parts`-th block of sequences, beginning with `start`, ..., `stop` - 1.
 
-    vs: (batch, time, unfolds, units), potentials after every sub-step. grad: gradient of the last potentials of every
-    step, (batch, time, 1, units), or of those of every sub-step. The last six arguments are filled; the sums have one
-    entry for each part, so that they do not depend on the number of threads.
+    tape: as `forward_blocks` left it, with all potentials. grad: (batch, time, units), gradient of its `out`. The last
+    six arguments are filled; the sums have one entry for each part, so that they do not depend on the number of
+    threads.
     """
-    width = lanes(v0)
+    width = lanes(u)
     rows, time, inputs = u.shape
-    units, kept = v0.shape[2], grad.shape[2]
-    blocks = (rows + width - 1) // width
+    size = neurons.shape[1] * width
     x, grad_x = np.empty(inputs * width, u.dtype), np.empty(inputs * width, u.dtype)
-    h, zero = np.empty(width, u.dtype), np.zeros(width, u.dtype)
-    n0, d0 = np.empty(units * width, u.dtype), np.empty(units * width, u.dtype)
-    v, a, earlier = np.empty(units * width, u.dtype), np.empty(units * width, u.dtype), np.empty(units * width, u.dtype)
+    length, of_length = np.empty(width, u.dtype), np.empty(width, u.dtype)
+    n0, d0, grad_n0, grad_d0, grad_cm = (np.empty(size, u.dtype), np.empty(size, u.dtype), np.empty(size, u.dtype),
+                                         np.empty(size, u.dtype), np.empty(size, u.dtype))
+    a, before = np.empty(size, u.dtype), np.empty(size, u.dtype)
     opened = np.empty(max(len(source), 1) * width, u.dtype)
-    all_q, all_e = np.empty(units * width, u.dtype), np.empty(units * width, u.dtype)
     for part in range(start, stop):
-        sums, sensory_part = synapse_sums[part], sensory_sums[part]
-        leak, rest, capacity = neuron_sums[part, 0], neuron_sums[part, 1], neuron_sums[part, 2]
-        for block in range(part, blocks, parts):
+        for block in range(part, (rows + width - 1) // width, parts):
             first = block * width
-            present = min(width, rows - first)
             a[:] = 0
             for t in range(time - 1, -1, -1):
-                gather_rows(u, first, t, x)
-                for lane in range(width):
-                    h[lane] = timespans[min(first + lane, rows - 1), t] / unfolds
+                gather_rows(u[:, t], first, x, 0)
+                gather_rows(h[:, t:t + 1], first, length, 0)
                 sensory_drive(x, sensory, sensory_starts, sensory_source, neurons, epsilon, n0, d0)
-                all_q[:], all_e[:], grad_x[:] = 0, 0, 0
-                grad_h = vload(zero, 0)
-                for k in range(unfolds - 1, -1, -1):
-                    if k > 0:
-                        gather_rows(vs[:, t], first, k - 1, v)
-                    elif t > 0:
-                        gather_rows(vs[:, t - 1], first, unfolds - 1, v)
-                    else:
-                        gather_rows(v0, first, 0, v)
-                    if k >= unfolds - kept:
-                        for lane in range(present):  # absent sequences have no gradient
-                            for j in range(units):
-                                a[j * width + lane] += grad[first + lane, t, k - unfolds + kept, j]
-                    earlier[:] = 0
-                    for j in range(units):
-                        n, d = vload(n0, j * width), vload(d0, j * width)
-                        for s in range(starts[j], starts[j + 1]):
-                            g = conductance(packed, s, vload(v, source[s] * width))
-                            d = d + vsplat(packed, s * COLUMNS + 2) * g
-                            n = n + vsplat(packed, s * COLUMNS + 3) * g
-                            vstore(opened, (s - starts[j]) * width, g)
-                        before, step, cm = vload(v, j * width), vload(h, 0), vsplat(neurons, 2 * units + j)
-                        share = vload(a, j * width) / (cm + step * d)
-                        slope = (n - before * d) / (cm + step * d)
-                        q = share * step
-                        e = -q * (before + step * slope)
-                        grad_h = grad_h + share * cm * slope
-                        leak[j] += vsum(q * vsplat(neurons, units + j) + e)
-                        rest[j] += vsum(q * vsplat(neurons, j))
-                        capacity[j] -= vsum(q * slope)
-                        vstore(all_q, j * width, vload(all_q, j * width) + q)
-                        vstore(all_e, j * width, vload(all_e, j * width) + e)
-                        vstore(earlier, j * width, vload(earlier, j * width) + share * cm)
-                        for s in range(starts[j], starts[j + 1]):
-                            i = source[s] * width
-                            g = vload(opened, (s - starts[j]) * width)
-                            back = add_synapse(sums, packed, s, q, e, vload(v, i), g)
-                            vstore(earlier, i, vload(earlier, i) + back)
-                    a, earlier = earlier, a
-                for j in range(units):
-                    q, e = vload(all_q, j * width), vload(all_e, j * width)
-                    for s in range(sensory_starts[j], sensory_starts[j + 1]):
-                        i = sensory_source[s] * width
-                        g = conductance(sensory, s, vload(x, i))
-                        back = add_synapse(sensory_part, sensory, s, q, e, vload(x, i), g)
-                        vstore(grad_x, i, vload(grad_x, i) + back)
-                vstore(h, 0, grad_h)
-                for lane in range(present):
-                    grad_timespans[first + lane, t] = h[lane] / unfolds
-                    for i in range(inputs):
-                        grad_u[first + lane, t, i] = grad_x[i * width + lane]
-            for lane in range(present):
-                for j in range(units):
-                    grad_v[first + lane, j] = a[j * width + lane]
+                for lane in range(min(width, rows - first)):  # the others have no gradient
+                    for j in range(grad.shape[2]):
+                        a[j * width + lane] += grad[first + lane, t, j]
+                grad_n0[:], grad_d0[:], grad_cm[:], of_length[:] = 0, 0, 0, 0
+                for done in range((t + 1) * unfolds - 1, t * unfolds - 1, -1):
+                    now = (block * (time * unfolds + 1) + done) * size
+                    backward_substep(tape, now, length, n0, d0, neurons, packed, starts, source, a, before, grad_n0,
+                                     grad_d0, grad_cm, of_length, opened, synapse_sums[part])
+                    a, before = before, a
+                backward_inputs(x, neurons, sensory, sensory_starts, sensory_source, grad_n0, grad_d0, grad_cm,
+                                grad_x, neuron_sums[part], sensory_sums[part])
+                scatter_rows(of_length, 0, first, grad_h[:, t:t + 1])
+                scatter_rows(grad_x, 0, first, grad_u[:, t])
+            scatter_rows(a, 0, first, grad_v)

@@ -98,11 +98,32 @@ def sort_values(neurons: Any, order: Any, width: int) -> Any:
 
 
 @compiled(fastmath=EXACT)
-def conductance(packed: Any, slot: int, places: Any, same: Any, v: Any) -> Any:
-    """Open part of the synapses of a slot, between 0 and 1."""
+def arrange(inputs: int, neurons: Any, synapses: Any, sensory: Any, source: Any, target: Any, sensory_source: Any,
+            sensory_target: Any, width: int) -> Any:
+    """Neurons and synapses as vectors.
+
+    Returns: order of the neurons and their values in it; values, first slots, places and sameness of the synapses, the
+        same for those of the inputs; numbers of both (see `slots`).
+    """
+    order = sort_neurons(target, sensory_target, neurons.shape[1])
+    place = np.empty(len(order), np.int64)
+    for i in range(len(order)):
+        place[order[i]] = i
+    padded = sort_values(neurons, order, width)
+    first, places, numbers, same = slots(source, target, order, place, padded.shape[1], width)
+    sensory_first, sensory_places, sensory_numbers, sensory_same = slots(sensory_source, sensory_target, order,
+                                                                         np.arange(inputs), inputs, width)
+    return (order, padded, pack(synapses, numbers, width), first, places, same,
+            pack(sensory, sensory_numbers, width), sensory_first, sensory_places, sensory_same, numbers,
+            sensory_numbers)
+
+
+@compiled(fastmath=EXACT)
+def conductance(packed: Any, slot: int, places: Any, same: Any, v: Any, now: int) -> Any:
+    """Open part of the synapses of a slot, between 0 and 1; the potentials begin at v[now]."""
     width = lanes(v)
     at = slot * ROWS * width
-    before = vgather(v, places, slot * width, same[slot])
+    before = vgather(v, now, places, slot * width, same[slot])
     return vlogistic2(vload(packed, at) * before - vload(packed, at + width))
 
 
@@ -117,7 +138,7 @@ def sensory_drive(x: Any, packed: Any, first: Any, places: Any, same: Any, neuro
         n = vload(neurons, j) * vload(neurons, padded + j)
         d = vload(neurons, j) + vsplat(epsilon, 0)
         for slot in range(first[block], first[block + 1]):
-            g = conductance(packed, slot, places, same, x)
+            g = conductance(packed, slot, places, same, x, 0)
             d = d + vload(packed, (slot * ROWS + 2) * width) * g
             n = n + vload(packed, (slot * ROWS + 3) * width) * g
         vstore(n0, j, n)
@@ -125,50 +146,63 @@ def sensory_drive(x: Any, packed: Any, first: Any, places: Any, same: Any, neuro
 
 
 @compiled(fastmath=EXACT)
-def forward_rows(start: int, stop: int, u: Any, timespans: Any, v0: Any, order: Any, neurons: Any, packed: Any,
-                 first: Any, places: Any, same: Any, sensory: Any, sensory_first: Any, sensory_places: Any,
-                 sensory_same: Any, unfolds: int, epsilon: Any, out: Any) -> None:
-    """Sequences `start` to `stop`; fills those of out (batch, time, unfolds or 1, units)."""
-    width = lanes(v0)
-    time, inputs = u.shape[1:]
-    units, padded, kept = len(order), neurons.shape[1], out.shape[2]
-    x, h = np.zeros(inputs + 1, u.dtype), np.empty(1, u.dtype)
-    n0, d0 = np.empty(padded, u.dtype), np.empty(padded, u.dtype)
-    v, new = np.zeros(padded + 1, u.dtype), np.zeros(padded + 1, u.dtype)
-    for row in range(start, stop):
-        for i in range(units):
-            v[i] = v0[row, order[i]]
-        for t in range(time):
-            x[:inputs] = u[row, t]
-            h[0] = timespans[row, t] / unfolds
-            sensory_drive(x, sensory, sensory_first, sensory_places, sensory_same, neurons, epsilon, n0, d0)
-            for k in range(unfolds):
-                for block in range(len(first) - 1):
-                    j = block * width
-                    n, d = vload(n0, j), vload(d0, j)
-                    for slot in range(first[block], first[block + 1]):
-                        g = conductance(packed, slot, places, same, v)
-                        d = d + vload(packed, (slot * ROWS + 2) * width) * g
-                        n = n + vload(packed, (slot * ROWS + 3) * width) * g
-                    before, step = vload(v, j), vsplat(h, 0)
-                    step = step * (n - before * d) / (vload(neurons, 2 * padded + j) + step * d)
-                    vstore(new, j, before + step)
-                v, new = new, v
-                if k >= unfolds - kept:
-                    for i in range(units):
-                        out[row, t, k - unfolds + kept, order[i]] = v[i]
+def forward_substep(v: Any, now: int, then: int, h: Any, n0: Any, d0: Any, neurons: Any, packed: Any, first: Any,
+                    places: Any, same: Any) -> None:
+    """Potentials v[now:] a sub-step later, to v[then:]."""
+    width = lanes(v)
+    padded = neurons.shape[1]
+    for block in range(len(first) - 1):
+        j = block * width
+        n, d = vload(n0, j), vload(d0, j)
+        for slot in range(first[block], first[block + 1]):
+            g = conductance(packed, slot, places, same, v, now)
+            d = d + vload(packed, (slot * ROWS + 2) * width) * g
+            n = n + vload(packed, (slot * ROWS + 3) * width) * g
+        before, step = vload(v, now + j), vsplat(h, 0)
+        vstore(v, then + j, before + step * (n - before * d) / (vload(neurons, 2 * padded + j) + step * d))
+    v[then + padded] = 0
 
 
 @compiled(fastmath=EXACT)
-def add_slot(sums: Any, packed: Any, slot: int, places: Any, same: Any, q: Any, e: Any, v: Any, g: Any,
-             earlier: Any) -> None:
+def forward_rows(start: int, stop: int, u: Any, h: Any, v0: Any, order: Any, neurons: Any, packed: Any, first: Any,
+                 places: Any, same: Any, sensory: Any, sensory_first: Any, sensory_places: Any, sensory_same: Any,
+                 unfolds: int, epsilon: Any, frames: int, tape: Any, out: Any) -> None:
+    """Sequences `start` to `stop`; fills those of out (batch, time, units).
+
+    h: (batch, time), length of the sub-steps. tape: the potentials before the first and after every sub-step, `frames`
+    of them for each sequence; where these are too few, they are used in turn. Each ends with the extra 0.
+    """
+    inputs, units, padded = u.shape[2], len(order), neurons.shape[1]
+    x = np.zeros(inputs + 1, u.dtype)
+    n0, d0 = np.empty(padded, u.dtype), np.empty(padded, u.dtype)
+    size = padded + 1
+    for row in range(start, stop):
+        base = row * frames
+        tape[base * size:(base + 1) * size] = 0
+        for i in range(units):
+            tape[base * size + i] = v0[row, order[i]]
+        for t in range(u.shape[1]):
+            x[:inputs] = u[row, t]
+            sensory_drive(x, sensory, sensory_first, sensory_places, sensory_same, neurons, epsilon, n0, d0)
+            for done in range(t * unfolds, (t + 1) * unfolds):
+                now, then = base + done % frames, base + (done + 1) % frames
+                forward_substep(tape, now * size, then * size, h[row, t:], n0, d0, neurons, packed, first, places,
+                                same)
+            last = (base + (t + 1) * unfolds % frames) * size
+            for i in range(units):
+                out[row, t, order[i]] = tape[last + i]
+
+
+@compiled(fastmath=EXACT)
+def add_slot(sums: Any, packed: Any, slot: int, places: Any, same: Any, q: Any, e: Any, v: Any, now: int,
+             g: Any, earlier: Any) -> None:
     """Gradient through the synapses of a slot: adds to their four sums and to that of the presynaptic potentials.
 
     q and e are the gradients of the numerators and denominators of the neurons that they end on, g their `conductance`.
     """
     width = lanes(v)
     at, to = slot * ROWS * width, slot * 4 * width
-    before = vgather(v, places, slot * width, same[slot])
+    before = vgather(v, now, places, slot * width, same[slot])
     z = (vload(packed, at + 3 * width) * q + vload(packed, at + 2 * width) * e) * (g - g * g)
     vstore(sums, to, vload(sums, to) + (vload(packed, at + 4 * width) * q + e) * g)
     vstore(sums, to + width, vload(sums, to + width) + z * (before - vload(packed, at + 5 * width)))
@@ -178,67 +212,86 @@ def add_slot(sums: Any, packed: Any, slot: int, places: Any, same: Any, q: Any, 
 
 
 @compiled(fastmath=EXACT)
-def backward_rows(start: int, stop: int, parts: int, rows_from: int, u: Any, timespans: Any, v0: Any, order: Any,
-                  neurons: Any, packed: Any, first: Any, places: Any, same: Any, sensory: Any, sensory_first: Any,
-                  sensory_places: Any, sensory_same: Any, unfolds: int, epsilon: Any, vs: Any, grad: Any, grad_u: Any,
-                  grad_timespans: Any, grad_v: Any, neuron_sums: Any, synapse_sums: Any, sensory_sums: Any) -> None:
-    """Every `parts`-th sequence from `rows_from` on, for the parts `start` to `stop`; else as `backward_blocks`."""
-    width = lanes(v0)
+def backward_substep(v: Any, now: int, h: Any, n0: Any, d0: Any, neurons: Any, packed: Any, first: Any, places: Any,
+                     same: Any, grad: Any, grad_before: Any, grad_n0: Any, grad_d0: Any, grad_cm: Any, grad_h: Any,
+                     opened: Any, synapse_sums: Any) -> None:
+    """From the gradient `grad` of the potentials after a sub-step that of v[now:], those before it; adds the others."""
+    width = lanes(v)
+    padded = neurons.shape[1]
+    one = np.ones(1, v.dtype)
+    grad_before[:] = 0
+    for block in range(len(first) - 1):
+        j = block * width
+        n, d = vload(n0, j), vload(d0, j)
+        for slot in range(first[block], first[block + 1]):
+            g = conductance(packed, slot, places, same, v, now)
+            d = d + vload(packed, (slot * ROWS + 2) * width) * g
+            n = n + vload(packed, (slot * ROWS + 3) * width) * g
+            vstore(opened, (slot - first[block]) * width, g)
+        before, step, cm = vload(v, now + j), vsplat(h, 0), vload(neurons, 2 * padded + j)
+        inverse = vsplat(one, 0) / (cm + step * d)
+        share = vload(grad, j) * inverse
+        slope = (n - before * d) * inverse
+        q = share * step
+        e = -q * (before + step * slope)
+        vstore(grad_h, 0, vload(grad_h, 0) + share * cm * slope)
+        vstore(grad_n0, j, vload(grad_n0, j) + q)
+        vstore(grad_d0, j, vload(grad_d0, j) + e)
+        vstore(grad_before, j, vload(grad_before, j) + share * cm)
+        vstore(grad_cm, j, vload(grad_cm, j) - q * slope)
+        for slot in range(first[block], first[block + 1]):
+            g = vload(opened, (slot - first[block]) * width)
+            add_slot(synapse_sums, packed, slot, places, same, q, e, v, now, g, grad_before)
+
+
+@compiled(fastmath=EXACT)
+def backward_inputs(x: Any, neurons: Any, sensory: Any, first: Any, places: Any, same: Any, grad_n0: Any,
+                    grad_d0: Any, grad_x: Any, neuron_sums: Any, sensory_sums: Any) -> None:
+    """From the gradients of numerators and denominators those of the leak, of the inputs and of their synapses."""
+    width = lanes(x)
+    padded = neurons.shape[1]
+    grad_x[:] = 0
+    for block in range(len(first) - 1):
+        j = block * width
+        q, e = vload(grad_n0, j), vload(grad_d0, j)
+        vstore(neuron_sums, j, vload(neuron_sums, j) + q * vload(neurons, padded + j) + e)
+        vstore(neuron_sums, padded + j, vload(neuron_sums, padded + j) + q * vload(neurons, j))
+        for slot in range(first[block], first[block + 1]):
+            g = conductance(sensory, slot, places, same, x, 0)
+            add_slot(sensory_sums, sensory, slot, places, same, q, e, x, 0, g, grad_x)
+
+
+@compiled(fastmath=EXACT)
+def backward_rows(start: int, stop: int, parts: int, u: Any, h: Any, order: Any, neurons: Any, packed: Any,
+                  first: Any, places: Any, same: Any, sensory: Any, sensory_first: Any, sensory_places: Any,
+                  sensory_same: Any, unfolds: int, epsilon: Any, tape: Any, grad: Any, grad_u: Any, grad_h: Any,
+                  grad_v: Any, neuron_sums: Any, synapse_sums: Any, sensory_sums: Any) -> None:
+    """Every `parts`-th sequence, beginning with `start`, ..., `stop` - 1; else as `_ltc_batch.backward_blocks`."""
+    width = lanes(u)
     rows, time, inputs = u.shape
-    units, padded, kept = len(order), neurons.shape[1], grad.shape[2]
-    blocks = len(first) - 1
-    x, h, grad_x = np.zeros(inputs + 1, u.dtype), np.empty(1, u.dtype), np.empty(inputs + 1, u.dtype)
-    n0, d0 = np.empty(padded, u.dtype), np.empty(padded, u.dtype)
-    v, a, earlier = np.zeros(padded + 1, u.dtype), np.empty(padded + 1, u.dtype), np.empty(padded + 1, u.dtype)
-    all_q, all_e, all_h = np.empty(padded, u.dtype), np.empty(padded, u.dtype), np.empty(width, u.dtype)
+    units, padded = len(order), neurons.shape[1]
+    x, grad_x, of_length = np.zeros(inputs + 1, u.dtype), np.empty(inputs + 1, u.dtype), np.empty(width, u.dtype)
+    n0, d0, grad_n0, grad_d0 = (np.empty(padded, u.dtype), np.empty(padded, u.dtype), np.empty(padded, u.dtype),
+                                np.empty(padded, u.dtype))
+    a, before = np.empty(padded + 1, u.dtype), np.empty(padded + 1, u.dtype)
     opened = np.empty(max(len(places), 1), u.dtype)
     for part in range(start, stop):
-        sums, sensory_part, of_neurons = synapse_sums[part], sensory_sums[part], neuron_sums[part]
-        for row in range(rows_from + part, rows, parts):
+        for row in range(part, rows, parts):
             a[:] = 0
             for t in range(time - 1, -1, -1):
                 x[:inputs] = u[row, t]
-                h[0] = timespans[row, t] / unfolds
                 sensory_drive(x, sensory, sensory_first, sensory_places, sensory_same, neurons, epsilon, n0, d0)
-                all_q[:], all_e[:], all_h[:], grad_x[:] = 0, 0, 0, 0
-                for k in range(unfolds - 1, -1, -1):
-                    for i in range(units):
-                        j = order[i]
-                        v[i] = vs[row, t, k - 1, j] if k > 0 else vs[row, t - 1, -1, j] if t > 0 else v0[row, j]
-                        if k >= unfolds - kept:
-                            a[i] += grad[row, t, k - unfolds + kept, j]
-                    earlier[:] = 0
-                    for block in range(blocks):
-                        j = block * width
-                        n, d = vload(n0, j), vload(d0, j)
-                        for slot in range(first[block], first[block + 1]):
-                            g = conductance(packed, slot, places, same, v)
-                            d = d + vload(packed, (slot * ROWS + 2) * width) * g
-                            n = n + vload(packed, (slot * ROWS + 3) * width) * g
-                            vstore(opened, slot * width, g)
-                        before, step, cm = vload(v, j), vsplat(h, 0), vload(neurons, 2 * padded + j)
-                        share = vload(a, j) / (cm + step * d)
-                        slope = (n - before * d) / (cm + step * d)
-                        q = share * step
-                        e = -q * (before + step * slope)
-                        vstore(all_h, 0, vload(all_h, 0) + share * cm * slope)
-                        of_leak = q * vload(neurons, padded + j) + e
-                        vstore(of_neurons, j, vload(of_neurons, j) + of_leak)
-                        vstore(of_neurons, padded + j, vload(of_neurons, padded + j) + q * vload(neurons, j))
-                        vstore(of_neurons, 2 * padded + j, vload(of_neurons, 2 * padded + j) - q * slope)
-                        vstore(all_q, j, vload(all_q, j) + q)
-                        vstore(all_e, j, vload(all_e, j) + e)
-                        vstore(earlier, j, vload(earlier, j) + share * cm)
-                        for slot in range(first[block], first[block + 1]):
-                            g = vload(opened, slot * width)
-                            add_slot(sums, packed, slot, places, same, q, e, v, g, earlier)
-                    a, earlier = earlier, a
-                for block in range(blocks):
-                    q, e = vload(all_q, block * width), vload(all_e, block * width)
-                    for slot in range(sensory_first[block], sensory_first[block + 1]):
-                        g = conductance(sensory, slot, sensory_places, sensory_same, x)
-                        add_slot(sensory_part, sensory, slot, sensory_places, sensory_same, q, e, x, g, grad_x)
-                grad_timespans[row, t] = vsum(vload(all_h, 0)) / unfolds
+                for i in range(units):
+                    a[i] += grad[row, t, order[i]]
+                grad_n0[:], grad_d0[:], of_length[:] = 0, 0, 0
+                for done in range((t + 1) * unfolds - 1, t * unfolds - 1, -1):
+                    now = (row * (time * unfolds + 1) + done) * (padded + 1)
+                    backward_substep(tape, now, h[row, t:], n0, d0, neurons, packed, first, places, same, a, before,
+                                     grad_n0, grad_d0, neuron_sums[part, 2], of_length, opened, synapse_sums[part])
+                    a, before = before, a
+                backward_inputs(x, neurons, sensory, sensory_first, sensory_places, sensory_same, grad_n0, grad_d0,
+                                grad_x, neuron_sums[part], sensory_sums[part])
+                grad_h[row, t] = vsum(vload(of_length, 0))
                 grad_u[row, t] = grad_x[:inputs]
             for i in range(units):
                 grad_v[row, order[i]] = a[i]

@@ -133,46 +133,47 @@ def _places(context: Any, builder: Any, kind: Any, indices: Any, index: Any, lan
 
 
 @intrinsic
-def vgather(typingctx: Any, array: Any, indices: Any, index: Any, same: Any) -> Any:
+def vgather(typingctx: Any, array: Any, base: Any, indices: Any, index: Any, same: Any) -> Any:
     vector = Vector(array.dtype)
     element = vector.llvm().element
 
     def emit(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        def value(place: Any) -> Any:
-            return _load(context, builder, sig.args[0], args[0], place, element)
+        def values(count: int) -> list[Any]:
+            places = _places(context, builder, sig.args[2], args[2], args[3], count)
+            return [_load(context, builder, sig.args[0], args[0], builder.add(args[1], place), element)
+                    for place in places]
 
-        with builder.if_else(args[3]) as (one, many):
+        with builder.if_else(args[4]) as (one, many):
             with one:
-                (place,) = _places(context, builder, sig.args[1], *args[1:3], 1)
-                from_one = _splat(builder, value(place), vector.lanes)
+                from_one = _splat(builder, values(1)[0], vector.lanes)
                 end_one = builder.block
             with many:
                 from_many = ir.Constant(vector.llvm(), ir.Undefined)
-                for lane, place in enumerate(_places(context, builder, sig.args[1], *args[1:3], vector.lanes)):
-                    from_many = builder.insert_element(from_many, value(place), _int(lane))
+                for lane, value in enumerate(values(vector.lanes)):
+                    from_many = builder.insert_element(from_many, value, _int(lane))
                 end_many = builder.block
         result = builder.phi(vector.llvm())
         result.add_incoming(from_one, end_one)
         result.add_incoming(from_many, end_many)
         return result
 
-    return vector(array, indices, types.intp, types.boolean), emit
+    return vector(array, types.intp, indices, types.intp, types.boolean), emit
 
 
 @intrinsic
 def vscatter_add(typingctx: Any, array: Any, indices: Any, index: Any, same: Any, value: Any) -> Any:
     def emit(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        def add(place: Any, amount: Any) -> None:
-            pointer = _pointer(context, builder, sig.args[0], args[0], place, value.llvm().element)
-            builder.store(builder.fadd(builder.load(pointer), amount), pointer)
+        def add(amounts: list[Any]) -> None:
+            places = _places(context, builder, sig.args[1], args[1], args[2], len(amounts))
+            for place, amount in zip(places, amounts, strict=True):
+                pointer = _pointer(context, builder, sig.args[0], args[0], place, value.llvm().element)
+                builder.store(builder.fadd(builder.load(pointer), amount), pointer)
 
         with builder.if_else(args[3]) as (one, many):
             with one:
-                (place,) = _places(context, builder, sig.args[1], *args[1:3], 1)
-                add(place, _total(builder, args[4]))
+                add([_total(builder, args[4])])
             with many:
-                for lane, place in enumerate(_places(context, builder, sig.args[1], *args[1:3], value.lanes)):
-                    add(place, builder.extract_element(args[4], _int(lane)))
+                add([builder.extract_element(args[4], _int(lane)) for lane in range(value.lanes)])
         return context.get_dummy_value()
 
     return types.void(array, indices, types.intp, types.boolean, value), emit

@@ -11,6 +11,7 @@ from torch import Tensor
 from .._errors import InputError
 from . import _ltc_batch as batched
 from . import _ltc_single as single
+from ._jit import compiled
 from ._lanes import VECTOR_BYTES
 from ._op import make_op
 from ._pool import each_row
@@ -43,8 +44,8 @@ def drive(v: Tensor, synapses: Tensor, source: Tensor, target: Tensor, units: in
 
 def reference(u: Tensor, timespans: Tensor, v: Tensor, neurons: Tensor, synapses: Tensor, sensory: Tensor,
               source: Tensor, target: Tensor, sensory_source: Tensor, sensory_target: Tensor, unfolds: int,
-              epsilon: float, keep: bool) -> Tensor:
-    """Potentials after every step (or sub-step) of a liquid time-constant network.
+              epsilon: float, keep: bool) -> tuple[Tensor, Tensor]:
+    """Potentials after every step of a liquid time-constant network.
 
     With h = timespan / unfolds, N and D the sums of `drive` plus those of the inputs and of the leak,
     v <- v + h (N - v (D + epsilon)) / (cm + h (D + epsilon)), `unfolds` times. This is ncps's
@@ -59,8 +60,8 @@ def reference(u: Tensor, timespans: Tensor, v: Tensor, neurons: Tensor, synapses
         source, target, sensory_source, sensory_target: int64, one for each synapse, sorted by target.
         unfolds: sub-steps of a step.
         epsilon: added to the conductance.
-        keep: whether the potentials after every sub-step are returned.
-    Returns: (batch, time, unfolds if keep else 1, units).
+        keep: whether to keep what the compiled backward pass needs; without it that runs the forward pass once more.
+    Returns: (batch, time, units), and what was kept: no gradient passes through it.
     Reference: Lechner et al., Neural circuit policies, 2020; Hasani et al., Liquid time-constant networks, 2021.
     """
     gleak, vleak, cm = neurons
@@ -74,19 +75,40 @@ def reference(u: Tensor, timespans: Tensor, v: Tensor, neurons: Tensor, synapses
             n = gleak * vleak + from_inputs[0] + from_neurons[0]
             d = gleak + from_inputs[1] + from_neurons[1] + epsilon
             v = v + h * (n - v * d) / (cm + h * d)
-            steps.append(v)
-    kept = steps if keep else steps[unfolds - 1::unfolds]
-    count = unfolds if keep else 1
-    if not kept:
-        return v.new_zeros(v.shape[0], 0, count, units)
-    return torch.stack(kept, 1).unflatten(1, (-1, count))
+        steps.append(v)
+    vs = torch.stack(steps, 1) if steps else v.new_zeros(v.shape[0], 0, units)
+    return vs, v.new_zeros(tape_length(u, v, unfolds, keep))
 
 
 def shapes(u: Tensor, timespans: Tensor, v: Tensor, neurons: Tensor, synapses: Tensor, sensory: Tensor,
            source: Tensor, target: Tensor, sensory_source: Tensor, sensory_target: Tensor, unfolds: int,
-           epsilon: float, keep: bool) -> Tensor:
-    """Output of `reference`, empty."""
-    return u.new_empty(u.shape[0], u.shape[1], unfolds if keep else 1, v.shape[1])
+           epsilon: float, keep: bool) -> tuple[Tensor, Tensor]:
+    """Outputs of `reference`, empty."""
+    return u.new_empty(u.shape[0], u.shape[1], v.shape[1]), u.new_empty(tape_length(u, v, unfolds, keep))
+
+
+def tape_length(u: Any, v: Any, unfolds: int, keep: bool) -> int:
+    """Size of the potentials before the first and after every sub-step, as the compiled code arranges them."""
+    batch, units = v.shape
+    rows, width = Rows.split(batch, v.dtype), VECTOR_BYTES // v.dtype.itemsize
+    frame = rows.blocks * width * units + rows.alone * (units + -units % width + 1)
+    return frame * (u.shape[1] * unfolds + 1) if keep else 0
+
+
+class Rows(NamedTuple):
+    """How a batch is worked on: whole vectors of sequences, and those that are left one by one."""
+
+    blocks: int
+    together: int  # sequences in the blocks
+    alone: int
+
+    @classmethod
+    def split(cls, batch: int, dtype: Any) -> Rows:
+        """A last block that is at least half full is worth a vector."""
+        width = VECTOR_BYTES // dtype.itemsize
+        blocks = (batch + width // 2) // width
+        alone = max(batch - blocks * width, 0)
+        return cls(blocks, batch - alone, alone)
 
 
 def check(u: Any, timespans: Any, v: Any, neurons: Any, synapses: Any, sensory: Any, source: Any, target: Any,
@@ -102,114 +124,91 @@ def check(u: Any, timespans: Any, v: Any, neurons: Any, synapses: Any, sensory: 
                          f"(got {[array.shape for array, _ in wanted]})")
     if len({array.dtype for array in (u, timespans, v, neurons, synapses, sensory)}) > 1:
         raise InputError(f"ltc: all values must have the dtype of u, {u.dtype}")
-    for where, start, end, sources in (("", source, target, units),
-                                       ("sensory_", sensory_source, sensory_target, inputs)):
-        if len(end) and not (0 <= end[0] and end[-1] < units and (end[1:] >= end[:-1]).all()
-                             and 0 <= start.min() and start.max() < sources):
-            raise InputError(f"ltc: {where}target must be sorted and below {units}, {where}source below {sources}")
+    if not (in_order(source, target, units, units) and in_order(sensory_source, sensory_target, inputs, units)):
+        raise InputError(f"ltc: targets must be sorted and below {units}, sources below {units} (neurons) and "
+                         f"{inputs} (inputs)")
 
 
-class Rows(NamedTuple):
-    """How a batch is worked on: whole vectors of sequences, and those that are left one by one."""
-
-    blocks: int
-    together: int  # sequences in the blocks
-    alone: int
-
-    @classmethod
-    def split(cls, batch: int, width: int) -> Rows:
-        """A last block that is at least half full is worth a vector."""
-        blocks = (batch + width // 2) // width
-        together = min(blocks * width, batch)
-        return cls(blocks, together, batch - together)
-
-
-class Arranged(NamedTuple):
-    """The parameters as `_ltc_single` takes them, and which synapse each lane of each slot is."""
-
-    order: np.ndarray
-    values: tuple[np.ndarray, ...]
-    numbers: np.ndarray
-    sensory_numbers: np.ndarray
-
-
-def arrange(inputs: int, neurons: Any, synapses: Any, sensory: Any, source: Any, target: Any, sensory_source: Any,
-            sensory_target: Any, width: int) -> Arranged:
-    """Sorts neurons and synapses into vectors."""
-    order = single.sort_neurons(target, sensory_target, neurons.shape[1])
-    padded = single.sort_values(neurons, order, width)
-    first, places, numbers, same = single.slots(source, target, order, np.argsort(order), padded.shape[1], width)
-    sensory_first, sensory_places, sensory_numbers, sensory_same = single.slots(
-        sensory_source, sensory_target, order, np.arange(inputs), inputs, width)
-    values = (padded, single.pack(synapses, numbers, width), first, places, same,
-              single.pack(sensory, sensory_numbers, width), sensory_first, sensory_places, sensory_same)
-    return Arranged(order, values, numbers, sensory_numbers)
+@compiled
+def in_order(source: Any, target: Any, sources: int, targets: int) -> bool:
+    """Whether targets are sorted and all indices in range."""
+    last = 0
+    for s in range(len(target)):
+        if not (last <= target[s] < targets and 0 <= source[s] < sources):
+            return False
+        last = target[s]
+    return True
 
 
 def forward(u: Any, timespans: Any, v: Any, neurons: Any, synapses: Any, sensory: Any, source: Any, target: Any,
-            sensory_source: Any, sensory_target: Any, unfolds: int, epsilon: float, keep: bool) -> Any:
+            sensory_source: Any, sensory_target: Any, unfolds: int, epsilon: float, keep: bool) -> tuple[Any, Any]:
     """`reference` in compiled code."""
     check(u, timespans, v, neurons, synapses, sensory, source, target, sensory_source, sensory_target)
-    batch, time, inputs = u.shape
-    units, width = v.shape[1], vector_length(u.dtype)
-    out = np.empty((batch, time, unfolds if keep else 1, units), u.dtype)
-    rows = Rows.split(batch, width)
+    (batch, time, inputs), units = u.shape, v.shape[1]
+    out = np.empty((batch, time, units), u.dtype)
+    rows, h, eps = Rows.split(batch, u.dtype), timespans / unfolds, np.full(1, epsilon, u.dtype)
+    frames = time * unfolds + 1 if keep else 2
+    tape = np.empty(tape_length(u, v, unfolds, True) // (time * unfolds + 1) * frames, u.dtype)
     work = time * unfolds * (len(source) + units)
-    eps = np.full(1, epsilon, u.dtype)
     if rows.blocks:
-        packed, starts = batched.pack(synapses, target, units)
-        of_inputs, input_starts = batched.pack(sensory, sensory_target, units)
-        each_row(batched.forward_blocks, rows.blocks, rows.together * work, u[:rows.together],
-                 timespans[:rows.together], v[:rows.together, None], neurons, packed, starts, source, of_inputs,
-                 input_starts, sensory_source, unfolds, eps, out)
+        some = slice(rows.together)
+        packed, starts, of_inputs, input_starts = batched.arrange(synapses, sensory, target, sensory_target, units)
+        each_row(batched.forward_blocks, rows.blocks, rows.together * work, u[some], h[some], v[some], neurons,
+                 packed, starts, source, of_inputs, input_starts, sensory_source, unfolds, eps, frames, tape, out)
     if rows.alone:
-        arranged = arrange(inputs, neurons, synapses, sensory, source, target, sensory_source, sensory_target, width)
-        each_row(single.forward_rows, rows.alone, rows.alone * work, u[rows.together:], timespans[rows.together:],
-                 v[rows.together:], arranged.order, *arranged.values, unfolds, eps, out[rows.together:])
-    return out
+        some = slice(rows.together, None)
+        *arranged, _, _ = single.arrange(inputs, neurons, synapses, sensory, source, target, sensory_source,
+                                         sensory_target, VECTOR_BYTES // u.itemsize)
+        each_row(single.forward_rows, rows.alone, rows.alone * work, u[some], h[some], v[some], *arranged, unfolds,
+                 eps, frames, tape[single_part(rows, units, frames, u):], out[some])
+    return out, tape if keep else tape[:0]
+
+
+def single_part(rows: Rows, units: int, frames: int, u: Any) -> int:
+    """Where on the tape the sequences begin that are worked on alone."""
+    return rows.blocks * (VECTOR_BYTES // u.itemsize) * units * frames
 
 
 def backward(needs: tuple[bool, ...], grads: Any, outputs: Any, u: Any, timespans: Any, v: Any, neurons: Any,
              synapses: Any, sensory: Any, source: Any, target: Any, sensory_source: Any, sensory_target: Any,
              unfolds: int, epsilon: float, keep: bool) -> tuple[Any, ...]:
     """Gradients of all floating arguments, from the potentials after every sub-step."""
-    (grad,), (vs,) = grads, outputs
+    grad, tape = grads[0], outputs[1]
     if not keep:
-        vs = forward(u, timespans, v, neurons, synapses, sensory, source, target, sensory_source, sensory_target,
-                     unfolds, epsilon, True)
-    batch, time, inputs = u.shape
-    units, width = v.shape[1], vector_length(u.dtype)
-    grad_u, grad_timespans, grad_v = np.zeros_like(u), np.zeros_like(timespans), np.zeros_like(v)
-    rows = Rows.split(batch, width)
-    work = 3 * time * unfolds * (len(source) + units)
-    eps = np.full(1, epsilon, u.dtype)
-    of_neurons = np.zeros((3, units), u.dtype)
+        _, tape = forward(u, timespans, v, neurons, synapses, sensory, source, target, sensory_source, sensory_target,
+                          unfolds, epsilon, True)
+    (batch, time, inputs), units, width = u.shape, v.shape[1], VECTOR_BYTES // u.itemsize
+    rows, h, eps = Rows.split(batch, u.dtype), timespans / unfolds, np.full(1, epsilon, u.dtype)
+    grad_u, grad_h, grad_v = np.empty_like(u), np.empty_like(h), np.empty_like(v)
+    of_neurons = np.zeros((units, 4), u.dtype)
     of_synapses, of_sensory = np.zeros((len(source), 4), u.dtype), np.zeros((len(sensory_source), 4), u.dtype)
+    work = 3 * time * unfolds * (len(source) + units)
     if rows.blocks:
-        parts = min(PARTS, rows.blocks)
-        packed, starts = batched.pack(synapses, target, units)
-        of_inputs, input_starts = batched.pack(sensory, sensory_target, units)
+        some, parts = slice(rows.together), min(PARTS, rows.blocks)
+        packed, starts, of_inputs, input_starts = batched.arrange(synapses, sensory, target, sensory_target, units)
         sums = [np.zeros((parts, *a.shape), u.dtype) for a in (of_neurons, of_synapses, of_sensory)]
-        some = slice(rows.together)
-        each_row(batched.backward_blocks, parts, rows.together * work, parts, u[some], timespans[some], v[some, None],
-                 neurons, packed, starts, source, of_inputs, input_starts, sensory_source, unfolds, eps, vs, grad,
-                 grad_u, grad_timespans, grad_v, *sums)
+        each_row(batched.backward_blocks, parts, rows.together * work, parts, u[some], h[some], neurons, packed,
+                 starts, source, of_inputs, input_starts, sensory_source, unfolds, eps, tape, grad[some],
+                 grad_u[some], grad_h[some], grad_v[some], *sums)
         for total, part in zip((of_neurons, of_synapses, of_sensory), sums, strict=True):
             total += part.sum(0)
     if rows.alone:
-        parts = min(PARTS, rows.alone)
-        arranged = arrange(inputs, neurons, synapses, sensory, source, target, sensory_source, sensory_target, width)
-        lists = (arranged.numbers, arranged.sensory_numbers)
-        sums = [np.zeros((parts, *arranged.values[0].shape), u.dtype),
-                *(np.zeros((parts, len(numbers) * 4), u.dtype) for numbers in lists)]
-        each_row(single.backward_rows, parts, rows.alone * work, parts, rows.together, u, timespans, v,
-                 arranged.order, *arranged.values, unfolds, eps, vs, grad, grad_u, grad_timespans, grad_v, *sums)
-        of_neurons[:, arranged.order] += sums[0].sum(0)[:, :units]
-        for total, part, numbers in zip((of_synapses, of_sensory), sums[1:], lists, strict=True):
-            present = numbers >= 0
+        some, parts = slice(rows.together, None), min(PARTS, rows.alone)
+        *arranged, numbers, sensory_numbers = single.arrange(inputs, neurons, synapses, sensory, source, target,
+                                                             sensory_source, sensory_target, width)
+        order, padded = arranged[:2]
+        sums = [np.zeros((parts, *shape), u.dtype)
+                for shape in (padded.shape, (len(numbers) * 4,), (len(sensory_numbers) * 4,))]
+        each_row(single.backward_rows, parts, rows.alone * work, parts, u[some], h[some], *arranged, unfolds, eps,
+                 tape[single_part(rows, units, time * unfolds + 1, u):], grad[some], grad_u[some], grad_h[some],
+                 grad_v[some], *sums)
+        of_neurons[order, :3] += sums[0].sum(0)[:, :units].T
+        for total, part, lane_numbers in zip((of_synapses, of_sensory), sums[1:], (numbers, sensory_numbers),
+                                             strict=True):
+            present = lane_numbers >= 0
             by_lane = part.sum(0).reshape(-1, 4, width).swapaxes(1, 2).reshape(-1, 4)
-            total[numbers[present]] += by_lane[present]
-    return (grad_u, grad_timespans, grad_v, of_neurons, of_values(of_synapses, synapses),
+            total[lane_numbers[present]] += by_lane[present]
+    return (grad_u, grad_h / unfolds, grad_v, of_neurons[:, :3].T, of_values(of_synapses, synapses),
             of_values(of_sensory, sensory), None, None, None, None)
 
 
@@ -217,11 +216,6 @@ def of_values(sums: np.ndarray, values: np.ndarray) -> np.ndarray:
     """Gradient of w, sigma, mu, erev from the sums that the compiled code returns for each synapse."""
     w, sigma, _, _ = values
     return np.stack([sums[:, 0], sums[:, 1], -sigma * sums[:, 2], w * sums[:, 3]])
-
-
-def vector_length(dtype: np.dtype) -> int:
-    """Number of elements in a vector of compiled code."""
-    return VECTOR_BYTES // dtype.itemsize
 
 
 ltc = make_op("ltc", reference, shapes, forward, backward)
