@@ -21,6 +21,7 @@ class Remembering(nn.Module):
     """The part of a layer that copies its values out and in. Everything handed out or kept is a copy."""
 
     state: Any
+    _left_by: tuple[Any, ...] | None  # shape, dtype and device of the frames that left the state; None: look closely
     optimizer: torch.optim.Optimizer | None
     _stacks: dict[str, list[Any]]
     _stored: dict[str, Any]
@@ -29,13 +30,13 @@ class Remembering(nn.Module):
     def _leaves(self) -> dict[str, Any]:
         return {path: module for path, module in self.named_modules() if isinstance(module, Remembering)}
 
-    def _snapshot(self) -> list[tuple[Any, Any]]:
+    def _snapshot(self) -> list[tuple[Any, Any, Any]]:
         """Every layer with its state; states are values, so references will do."""
-        return [(layer, layer.state) for layer in self._leaves().values()]
+        return [(layer, layer.state, layer._left_by) for layer in self._leaves().values()]
 
-    def _restore(self, snapshot: list[tuple[Any, Any]]) -> None:
-        for layer, state in snapshot:
-            layer.state = state
+    def _restore(self, snapshot: list[tuple[Any, Any, Any]]) -> None:
+        for layer, state, left_by in snapshot:
+            layer.state, layer._left_by = state, left_by
 
     def _state_now(self) -> StateDict:
         return {f"{path}.{name}" if path else name: x for path, layer in self._leaves().items()
@@ -56,7 +57,8 @@ class Remembering(nn.Module):
         for path, layer in leaves.items():
             old = layer.state
             part = parts.get(path)
-            # a layer at rest does not know its fields yet; the first chunk checks what is put here
+            layer._left_by = None
+            # a layer at rest does not know its fields yet; the next chunk checks what is put here
             layer.state = type(old)(**part) if part and old is not None and fields(old).keys() == part.keys() else part
 
     def get_state(self) -> StateDict:
@@ -73,8 +75,8 @@ class Remembering(nn.Module):
 
     def detach_state(self) -> None:
         """Cuts the state off the graph that led to it."""
-        for layer, state in self._snapshot():
-            layer.state = mapped(state, torch.Tensor.detach)
+        for layer in self._leaves().values():
+            layer.state = mapped(layer.state, torch.Tensor.detach)
 
     def push_state(self) -> None:
         """Puts a copy of the state on a stack."""

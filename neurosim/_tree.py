@@ -7,6 +7,7 @@ a value, so completion with Tab is safe on any model.
 from __future__ import annotations
 
 import html
+import keyword
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -291,8 +292,9 @@ class Search:
 
     def __dir__(self) -> list[str]:
         """The words that names are made of."""
-        words = {word for name in self._tree._all.keys() for word in name.split("_") if word.isidentifier()}
-        return sorted(words | {name for name in self._tree._all.keys() if name.isidentifier()})
+        words = {word for name in self._tree._all.keys() for word in name.split("_") }
+        return sorted(word for word in words | set(self._tree._all.keys())
+                      if word.isidentifier() and not keyword.iskeyword(word))
 
     def _ipython_key_completions_(self) -> list[str]:
         return dir(self)

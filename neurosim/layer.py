@@ -71,6 +71,7 @@ class Layer(Fitting, Remembering):
         super().__init__()
         self.resolution = resolution or _defaults.resolution.current
         self.state = None
+        self._left_by = None
         self.optimizer = None
         self._taps: dict[str, Any] | None = None
         self._stacks = {}
@@ -269,7 +270,7 @@ class Layer(Fitting, Remembering):
                 data = self._buffers[name]
                 assert data is not None
                 self._buffers[name] = Constant(data.detach(), False, spec, type(self).__name__)
-        self.state = mapped(self.state, fn)
+        self.state, self._left_by = mapped(self.state, fn), None
         return self
 
     def __getstate__(self) -> dict[str, Any]:

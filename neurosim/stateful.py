@@ -17,8 +17,6 @@ from .layer import Layer
 class ChunkLayer(Layer, ABC):
     """A layer with memory: fill in `initial_state(x)` and `chunk(x, state) -> (y, state)`."""
 
-    _left_by: tuple[Any, ...] | None = None
-
     @abstractmethod
     def initial_state(self, x: Tensor) -> Any:
         """The state at rest, a NamedTuple of tensors, for chunks like `x` (which has at least one frame)."""
@@ -43,17 +41,16 @@ class ChunkLayer(Layer, ABC):
         state = self.state
         if state is None:
             state = self._initial(x)
-        elif self._left_by is not None and self._left_by[0] is state:
-            if self._left_by[1] != frames:
-                left, came = self._left_by[1], frames
+        elif self._left_by is not None:
+            if self._left_by != frames:
+                left, came = self._left_by, frames
                 raise StateError(f"{type(self).__name__}: the state was left by frames of shape {left[0]} ({left[1]} on "
                                  f"{left[2]}), the new chunk has {came[0]} ({came[1]} on {came[2]}). Call "
                                  "clear_state() before a new recording.")
         else:  # put there by hand, or moved
             state = fitted(state, self._initial(x), type(self).__name__)
         y, state = self.chunk(x, state)
-        self.state = state
-        self._left_by = (state, frames)
+        self.state, self._left_by = state, frames
         return y
 
 

@@ -77,7 +77,7 @@ def conv1d(dtype: torch.dtype) -> Conv1d:
 def conv2d(dtype: torch.dtype) -> Conv2d:
     """A convolution whose kernel follows a sigma."""
     layer = Conv2d(2, 2, dtype=dtype, resolution=COARSE)
-    layer.gaussian(0.05)
+    layer.gaussian(0.055)
     return layer
 
 

@@ -1,0 +1,1 @@
+"""Slow references that tests compare with."""
