@@ -52,7 +52,8 @@ def test_gradients(i0: float) -> None:
 
 def test_gradient_of_many_blocks_and_rows() -> None:
     args = arguments((2, 3, 1100), torch.float64, grad=True)
-    found, expected = ([torch.autograd.grad(sum(y.square().sum() for y in op(*args)), [x for x in args if x.requires_grad])]
+    wanted = [x for x in args if x.requires_grad]
+    found, expected = (torch.autograd.grad(sum(y.square().sum() for y in op(*args)), wanted)
                        for op in (ganglion, ganglion.reference))
     torch.testing.assert_close(found, expected, rtol=1e-11, atol=1e-9)  # sums of thousands of terms
 
