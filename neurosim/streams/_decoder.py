@@ -39,16 +39,17 @@ class Scan(NamedTuple):
     end: float  # seconds, where the last packet ends; files that start late count from 0 or from their start
     declared: float  # seconds, where the file says that it ends; 0 when it does not say
     failed: str  # what the demuxer said when it gave up early
-    first: bytes  # the first packet
+    checked: bool  # whether a packet has a checksum that we can verify, and then all have
 
 
 def scan(container: Any, stream: Any, errors: type[Exception]) -> Scan:
     """Reads all packets of the stream once."""
-    packets, failed, start = [], "", b""
+    packets, failed, checked = [], "", False
+    ffv1 = stream.codec_context.name == "ffv1"
     try:
         for packet in container.demux(stream):
             if packet.size and not packet.is_discard:
-                start = start or bytes(packet)
+                checked = checked or (ffv1 and _ffv1.intact(bytes(packet)))
                 packets.append((packet.pts, packet.dts, packet.duration or 0, packet.is_corrupt))
     except errors as error:
         failed = str(error)
@@ -63,7 +64,7 @@ def scan(container: Any, stream: Any, errors: type[Exception]) -> Scan:
     if len({p[0] for p in known}) == len(packets) and ordered and not reorders:
         stamps = np.array(sorted(p[0] for p in known), dtype=np.int64)
     return Scan(stamps, len(packets), frozenset(p[0] for p in known if p[3]), max(end, end - first) * unit,
-                declared_seconds(container, stream), failed, start)
+                declared_seconds(container, stream), failed, checked)
 
 
 def declared_seconds(container: Any, stream: Any) -> float:
@@ -114,7 +115,7 @@ class Decoder:
     def _open(self) -> None:
         """Opens the file and places the decoder at its start."""
         try:
-            self._container = self._av.open(f"file:{self.path}", options=SAFE)
+            self._container = self._av.open(f"file:{self.path}", options=SAFE, metadata_errors="replace")
         except self._av.FFmpegError as error:
             raise StreamError(f"VideoReader: {self.path} is no video that can be read; or its header is damaged, or "
                               f"missing because the file was cut off ({error})") from error
@@ -122,6 +123,9 @@ class Decoder:
             self._container.close()
             raise StreamError(f"VideoReader: {self.path} holds no video stream")
         self._stream = self._container.streams.video[0]
+        if self._stream.codec_context is None:
+            self._container.close()
+            raise StreamError(f"VideoReader: {self.path} is in a codec that FFmpeg does not know")
         self._frames: Iterator[Any] | None = self._decode()
         self._next = 0  # index of the frame that _frames gives next
 
@@ -136,7 +140,7 @@ class Decoder:
         """Counts the frames, and decodes the first one."""
         self._scan = scan(self._container, self._stream, self._av.FFmpegError)
         self._stamps = self._scan.stamps
-        self._checked = self._stream.codec_context.name == "ffv1" and _ffv1.intact(self._scan.first)
+        self._checked = self._scan.checked
         self._reopen()
         first = self._first()
         if self._stamps is not None and first.pts in self._stamps.tolist():
@@ -155,7 +159,8 @@ class Decoder:
         self.shape, self.dtype = picture.shape, picture.dtype
         self.rate = self._mean_rate()
         missing = self._scan.declared - self._scan.end
-        tolerance = max(3 / self.rate if self.rate else 0.0, 0.02 * self._scan.declared, 0.002)
+        # Headers may leave out, or round, the last frame; those of long files are not exact to the frame.
+        tolerance = (1.5 / self.rate if self.rate else 0.0) + min(0.005 * self._scan.declared, 1.0) + 0.001
         promised = round(self._scan.declared * self.rate)
         cut = bool(self._scan.failed) or missing > tolerance
         self.length = max(promised, self.count + 1) if cut else self.count

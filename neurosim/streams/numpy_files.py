@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import math
-import zipfile
-import zlib
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -46,7 +44,7 @@ def check_frames(shape: tuple[int, ...], dtype: np.dtype[Any], where: str, path:
     """Raises `StreamError` unless an array of this shape and dtype is frames of real numbers."""
     if dtype.kind not in "biuf":
         raise StreamError(f"{where}: frames must be real numbers (the array in {path} has dtype {dtype})")
-    if not shape or 0 in shape[1:]:
+    if not shape or min(shape) < 0 or 0 in shape[1:]:
         raise StreamError(f"{where}: needs frames along a first axis (the array in {path} has shape {shape})")
 
 
@@ -120,7 +118,9 @@ def load_npz(path: Path, name: str | None) -> np.ndarray:
                 raise StreamError(f"NumpyReader: {path} holds no array {name!r}; choose from {archive.files}")
             name = archive.files[0] if name is None else name
             array = archive[name]
-    except (zipfile.BadZipFile, zlib.error, ValueError, EOFError, KeyError, NotImplementedError) as error:
+    except StreamError:
+        raise
+    except Exception as error:  # as above: zip, zlib and Python's own parser all have their say
         raise StreamError(f"NumpyReader: {path} cannot be read as .npz ({error})") from error
     if not isinstance(array, np.ndarray):
         raise StreamError(f"NumpyReader: {name!r} in {path} is not an array")

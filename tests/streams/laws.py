@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neurosim import StreamError
@@ -23,6 +23,7 @@ def check_finite_source(source: Source, frames: np.ndarray) -> None:
     """A finite, seekable source gives `frames` however it is cut, from wherever it starts, nothing after the end."""
     assert (source.frame_shape, source.length, source.seekable) == (frames.shape[1:], len(frames), True)
 
+    @settings(max_examples=30)  # some of these sources decode video
     @given(sizes=sizes, start=st.integers(0, len(frames)))
     def any_cut_gives_the_same_frames(sizes: list[int], start: int) -> None:
         source.seek(start)

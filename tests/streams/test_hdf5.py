@@ -87,7 +87,7 @@ from neurosim.streams import HDF5Reader, read_events
 with HDF5Reader(sys.argv[1], "opl") as source:
     print("open", source.length, flush=True)
     seen = 0
-    while seen < 40:
+    while seen < int(sys.argv[2]):
         source.refresh()
         for chunk in source.chunks(6):
             assert (chunk == np.arange(seen, seen + len(chunk))[:, None]).all()
@@ -104,14 +104,15 @@ def test_a_second_process_follows_while_it_is_written(tmp_path, compression):
         sink, events = file.dataset("opl", compression=compression, block=4), file.events("spikes")
         sink.write(np.arange(6.0)[:, None])
         events.write([1], [0.0])
-        reader = subprocess.Popen([sys.executable, "-c", FOLLOW, str(path)], stdout=subprocess.PIPE, text=True)
-        assert reader.stdout.readline() == ("open 4\n" if compression else "open 6\n")  # complete blocks only
+        until = 44 if compression else 46  # complete blocks only
+        reader = subprocess.Popen([sys.executable, "-c", FOLLOW, str(path), str(until)], stdout=subprocess.PIPE, text=True)
+        assert reader.stdout.readline() == ("open 4\n" if compression else "open 6\n")
         for start in range(6, 46, 5):
             sink.write(np.arange(start, start + 5.0)[:, None])
             events.write([2], [1.0])
         out, _ = reader.communicate(timeout=60)  # it ends while the file is still open here
     seen, spikes = map(int, out.split())
-    assert (seen, spikes) == (44 if compression else 46, 9)
+    assert (seen, spikes) == (until, 9)
     assert reader.returncode == 0
 
 
