@@ -49,7 +49,7 @@ LINES = [
     ("retina.p.bipolar.", ["lambda_amp", "g_leak", "input_amp", "tau", "adaptation_sigma"]),
     ("retina.p.opl.center_", ["center_sigma", "center_tau", "center_n"]),
     ("retina.p._all.gang_1_sp", ["gang_1_spikes_refr_mu", "gang_1_spikes_noise_sigma"]),
-    ("retina.p._search.i", ["init", "i"]),
+    ("retina.p._search.tra", ["transient"]),
     ("retina.p._search.lam.", ["bipolar_lambda_amp", "gang_0_input_lambda_G", "gang_1_input_lambda_G"]),
     ("retina.s.", ["opl", "bipolar", "gang_0_spikes"]),
     ("retina.m.", STAGES),

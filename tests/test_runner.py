@@ -68,7 +68,7 @@ class Pass(Layer):
 
 
 def threads() -> set[str]:
-    return {t.name for t in threading.enumerate() if t.name.startswith("neurosim")}
+    return {t.name for t in threading.enumerate() if t.name.startswith("neurosim ")}
 
 
 def test_every_frame_arrives_once_and_in_order():

@@ -45,6 +45,6 @@ def ganglion_current(v: Tensor, state: GanglionState, h: float, *, transient_tau
         decay(transient_tau, h, v), transient_weight, sign, v_0, i_0, gain)]
     t, n, slow = kernel(v.reshape(rows, v.shape[2], pixels), state.slow.reshape(rows, pixels), *numbers)
     t, n = t.reshape(v.shape), n.reshape(v.shape)
-    if stage_delays and float(numbers[1]) != 0:
+    if stage_delays and bool(numbers[1].detach() != 0):
         n = rectify(later(t, state.transient), *numbers[2:])
     return t, deriche(n, sigma_px), GanglionState(slow.reshape(state.slow.shape), t[:, :, -1].clone())
