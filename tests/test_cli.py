@@ -257,3 +257,18 @@ def test_about_is_json(tmp_path: Path, movie: Path) -> None:
     with h5py.File(out) as file:
         about = json.loads(file.attrs["parameters"])
     assert about["model"] == "Conv3d" and np.shape(about["values"]["weight"]) == (1, 1, 1, 1, 1)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="peak memory is in other units elsewhere")
+def test_run_takes_the_memory_of_a_chunk(tmp_path: Path) -> None:
+    peaks = []
+    for frames in (500, 5000):
+        np.save(tmp_path / "long.npy", np.random.default_rng(0).integers(0, 255, (frames, 40, 40), dtype=np.uint8))
+        program = subprocess.Popen([sys.executable, "-m", "neurosim", "run", "Retina", tmp_path / "long.npy", "-o",
+                                    tmp_path / "out.h5", "--overwrite", "--record", "opl", "-q"],
+                                   stdout=subprocess.DEVNULL)
+        _, program.returncode, usage = os.wait4(program.pid, 0)
+        assert program.returncode == 0
+        peaks.append(usage.ru_maxrss / 1024)
+    assert peaks[1] - peaks[0] < 20  # MB: the outputs of 4500 frames are 86, the allocator's own ways a few

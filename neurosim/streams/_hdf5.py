@@ -32,8 +32,7 @@ def find(h5: Any, name: str, where: str, path: Path) -> Any:
     """The dataset of this name, or None when there is none.
 
     Raises: StreamError when it is not in this file: soft and external links, virtual datasets and external storage
-        name
-    other places, which the data could be made to come from unseen.
+        name other places, which the data could be made to come from unseen.
     """
     import h5py
 

@@ -41,8 +41,7 @@ class SequenceStream(Source, Sink):
 
     As a source it reads a sequence once. As a sink it grows to `max_frames`; from then on it keeps the newest ones.
     Frames keep their numbers when older ones fall out: `length` counts all that ever came, `position` is the number
-        of
-    the frame that is read next. One thread may write while others read or look at `sequence`.
+    of the frame that is read next. One thread may write while others read or look at `sequence`.
 
     Args:
         sequence: array, tensor, or any object with shape and slicing, (time, *frame_shape); read as it is needed.
