@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from .._errors import InputError
 from ..kernels import deriche as deriche_kernel
 from ..kernels import leaky_heat as heat_kernel
-from .temporal import Number, check_state, decay, last_frame
+from ..kernels._op import as_number
+from .temporal import Number, check_state, first_order, last_frame
 
 DERICHE_WIDTH = 1.695
 ROUNDED_WIDTH = 1.6950000524520874  # in float32, as in Virtual Retina
@@ -31,17 +34,28 @@ def deriche_coefficients(sigma_px: Number, exact: bool = False) -> Tensor:
     Reference: R. Deriche, INRIA report 1893 (1993); with a = 1.695 / sigma, e = exp(-a), a0 = (1 - e)^2 / (1 + 2 a e - e^2),
         a1 = a0 (a - 1) e, a2 = a0 (a + 1) e, a3 = -a0 e^2.
     """
+    width = DERICHE_WIDTH if exact else ROUNDED_WIDTH
+    value = as_number(sigma_px)
+    if value is not None:
+        value = value if exact else float(np.float32(value))
+        if value < NO_SMOOTHING_BELOW:
+            return torch.tensor([1.0, 0.0, 0.0, 0.0, 0.0], dtype=torch.float64)
+        return torch.tensor(_coefficients(width / value, math.exp(-width / value)), dtype=torch.float64)
     sigma = torch.as_tensor(sigma_px).to(torch.float64)
     if not exact:
         sigma = sigma + (sigma.to(torch.float32).to(torch.float64) - sigma).detach()
     narrow = sigma < NO_SMOOTHING_BELOW
-    a = (DERICHE_WIDTH if exact else ROUNDED_WIDTH) / torch.where(narrow, torch.ones_like(sigma), sigma)
-    e = torch.exp(-a)
-    k = (1 - e) ** 2 / (1 + 2 * a * e - e**2)
-    coefficients = torch.stack([k, k * (a - 1) * e, k * (a + 1) * e, -k * e**2, e])
+    a = width / torch.where(narrow, torch.ones_like(sigma), sigma)
+    coefficients = torch.stack(_coefficients(a, torch.exp(-a)))
     identity = torch.zeros_like(coefficients)
     identity[0] = 1.0
     return torch.where(narrow, identity, coefficients)
+
+
+def _coefficients(a: Any, e: Any) -> list[Any]:
+    """[a0, a1, a2, a3, e] for tensors or floats a = 1.695 / sigma and e = exp(-a)."""
+    k = (1 - e) ** 2 / (1 + 2 * a * e - e**2)
+    return [k, k * (a - 1) * e, k * (a + 1) * e, -k * e**2, e]
 
 
 def deriche(x: Tensor, sigma_px: Number, exact: bool = False) -> Tensor:
@@ -83,11 +97,14 @@ def leaky_heat(x: Tensor, y: Tensor, sigma_px: Number, tau: Number, h: float,
     if x.ndim != 5:
         raise InputError(f"leaky_heat: x must be (batch, channel, time, y, x) (got {x.ndim}-D of shape {tuple(x.shape)})")
     check_state("leaky_heat", y.shape, x, 2)
-    c = decay(tau, h, x)
-    b = torch.as_tensor(gain, dtype=c.dtype, device=c.device) * (1 - c)
-    wide = torch.as_tensor(sigma_px, device=x.device).to(torch.float64)
-    per_step = wide * torch.sqrt(h / torch.as_tensor(tau, device=x.device).to(torch.float64))
+    c, b = first_order(tau, h, gain, x)
+    per_step: Number
+    numbers = as_number(sigma_px), as_number(tau)
+    if numbers[0] is None or numbers[1] is None:
+        per_step = torch.as_tensor(sigma_px).to(torch.float64) * torch.sqrt(h / torch.as_tensor(tau).to(torch.float64))
+    else:
+        per_step = numbers[0] * math.sqrt(h / numbers[1])
     rows = math.prod(x.shape[:2])
     ys = heat_kernel.leaky_heat(x.reshape(rows, *x.shape[2:]), y.reshape(rows, *y.shape[2:]), c, b,
-                                deriche_coefficients(per_step)).reshape(x.shape)
+                                deriche_coefficients(per_step).to(x.device)).reshape(x.shape)
     return ys, last_frame(ys, y, 2)

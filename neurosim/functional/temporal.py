@@ -8,9 +8,11 @@ import torch
 from torch import Tensor
 
 from .._errors import ParameterError, StateError
+from ..kernels._op import as_number
 from ..kernels.recursion import recursion
 
 Number = Tensor | float
+GONE = 1e-3  # frames; exp(-1000) is 0 in every dtype, and the division would spoil the gradient
 
 
 def decay(tau: Number, h: float, like: Tensor) -> Tensor:
@@ -19,11 +21,24 @@ def decay(tau: Number, h: float, like: Tensor) -> Tensor:
     Args:
         tau: 0-d, time constant in s.
         h: frame length in s.
-        like: a tensor of the dtype and device to compute on where tau is a plain number.
+        like: a tensor on the device where the result is needed.
+    Returns: 0-d, float64.
     """
-    tau = torch.as_tensor(tau, dtype=None if isinstance(tau, Tensor) else like.dtype, device=like.device)
-    gone = tau < 1e-3 * h  # exp(-1000) is 0 in every dtype; the division would spoil the gradient
+    value = as_number(tau)
+    if value is not None:
+        left = 0.0 if value < GONE * h else math.exp(-h / value)
+        return torch.tensor(left, dtype=torch.float64, device=like.device)
+    tau = torch.as_tensor(tau, dtype=torch.float64, device=like.device)
+    gone = tau < GONE * h
     return torch.where(gone, torch.zeros_like(tau), torch.exp(-h / torch.where(gone, torch.ones_like(tau), tau)))
+
+
+def first_order(tau: Number, h: float, gain: Number, like: Tensor) -> tuple[Tensor, Tensor]:
+    """c = exp(-h / tau) and b = gain (1 - c) of y[k] = c y[k-1] + b x[k]; 0-d, float64."""
+    c, value = decay(tau, h, like), as_number(gain)
+    if value is not None:
+        return c, value * (1 - c)
+    return c, torch.as_tensor(gain, dtype=torch.float64, device=like.device) * (1 - c)
 
 
 def lowpass(x: Tensor, y: Tensor, tau: Number, h: float, axis: int, gain: Number = 1.0) -> tuple[Tensor, Tensor]:
@@ -42,9 +57,8 @@ def lowpass(x: Tensor, y: Tensor, tau: Number, h: float, axis: int, gain: Number
         y[k] = c y[k-1] + gain (1 - c) x[k], c = exp(-h / tau).
     """
     check_state("lowpass", y.shape, x, axis)
-    c = decay(tau, h, x)
+    c, b = first_order(tau, h, gain, x)
     rows, pixels = math.prod(x.shape[:axis]), math.prod(x.shape[axis + 1:])
-    b = torch.as_tensor(gain, dtype=c.dtype, device=c.device) * (1 - c)
     ys = recursion(x.reshape(rows, x.shape[axis], pixels), y.reshape(rows, pixels), c, b).reshape(x.shape)
     return ys, last_frame(ys, y, axis)
 

@@ -106,6 +106,24 @@ def test_leaky_heat_gradients() -> None:
         torch.testing.assert_close(ours, (numeric[0] - numeric[1]) / (2 * step), rtol=2e-3, atol=1e-6)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("grad", [False, True])
+def test_compiles_without_graph_breaks(grad: bool) -> None:
+    x, y = torch.rand(1, 1, 4, 6, 7), torch.zeros(1, 1, 6, 7)
+    sigma = torch.tensor(1.3, requires_grad=grad)
+    fast = torch.compile(lambda x, y, sigma: deriche(leaky_heat(x, y, sigma, 0.01, 0.002)[0], sigma),
+                         fullgraph=True, backend="aot_eager")
+    expected = deriche(leaky_heat(x, y, sigma, 0.01, 0.002)[0], sigma)
+    torch.testing.assert_close(fast(x, y, sigma), expected)
+
+
+@pytest.mark.parametrize("exact", [True, False])
+@pytest.mark.parametrize("sigma", [0.05, 0.31, 4.2])
+def test_coefficients_are_the_same_with_and_without_gradient(sigma: float, exact: bool) -> None:
+    torch.testing.assert_close(deriche_coefficients(sigma, exact), deriche_coefficients(double(sigma, grad=True), exact),
+                               rtol=1e-13, atol=0)
+
+
 def test_coefficients_at_a_width_known_by_hand() -> None:
     e = np.exp(-1.0)  # sigma = 1.695: a = 1, a1 = 0
     k = (1 - e) ** 2 / (1 + 2 * e - e**2)

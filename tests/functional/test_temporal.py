@@ -110,7 +110,27 @@ def test_gradients_reach_tau_weight_gain_state_and_input() -> None:
 
 
 def test_nan_tau_is_not_taken_for_zero() -> None:
-    assert decay(torch.tensor(float("nan")), H, torch.zeros(1)).isnan()
+    for grad in (False, True):
+        assert decay(torch.tensor(float("nan"), requires_grad=grad), H, torch.zeros(1)).isnan()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("grad", [False, True])
+def test_compiles_without_graph_breaks(grad: bool) -> None:
+    x, tau = video(), torch.tensor(0.01, dtype=torch.float64, requires_grad=grad)
+    fast = torch.compile(lambda x, tau: cascade(x, zeros(x, 3), tau, 2, H, 2)[0], fullgraph=True, backend="aot_eager")
+    expected = cascade(x, zeros(x, 3), tau, 2, H, 2)[0]
+    torch.testing.assert_close(fast(x, tau), expected, rtol=1e-14, atol=1e-15)
+    if grad:
+        ours, theirs = (torch.autograd.grad(y.square().sum(), tau) for y in (fast(x, tau), expected))
+        torch.testing.assert_close(ours, theirs)
+
+
+@pytest.mark.parametrize("grad", [False, True])
+def test_decay_is_the_same_number_with_and_without_gradient(grad: bool) -> None:
+    for tau in (0.0, 1e-9, 0.003, 7.0):
+        c = decay(torch.tensor(tau, dtype=torch.float64, requires_grad=grad), H, torch.zeros(1))
+        assert float(c.detach()) == pytest.approx(math.exp(-H / tau) if tau else 0.0, rel=1e-15)
 
 
 def test_errors() -> None:
