@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ._jit import compiled
-from ._lanes import EXACT, lanes, vadd_sums, vload, vlogistic2, vsplat, vstore
+from ._lanes import EXACT, clear, lanes, vadd_sums, vload, vlogistic2, vsplat, vstore
 
 LOG2E = 1 / math.log(2)
 COLUMNS = 8  # numbers kept for a synapse: see `pack`
@@ -153,7 +153,7 @@ def backward_substep(v: Any, now: int, h: Any, n0: Any, d0: Any, neurons: Any, p
     width = lanes(v)
     units = neurons.shape[1]
     one = np.ones(1, v.dtype)
-    grad_before[:] = 0
+    clear(grad_before)
     for j in range(units):
         n, d = vload(n0, j * width), vload(d0, j * width)
         for s in range(starts[j], starts[j + 1]):
@@ -185,7 +185,7 @@ def backward_inputs(x: Any, neurons: Any, sensory: Any, starts: Any, source: Any
     """From the gradients of numerators and denominators those of the leak, of the inputs and of their synapses."""
     width = lanes(x)
     units = neurons.shape[1]
-    grad_x[:] = 0
+    clear(grad_x)
     for j in range(units):
         q, e = vload(grad_n0, j * width), vload(grad_d0, j * width)
         vadd_sums(neuron_sums, j * 4, q * vsplat(neurons, units + j) + e, q * vsplat(neurons, j),
@@ -220,7 +220,7 @@ def backward_blocks(start: int, stop: int, parts: int, u: Any, h: Any, neurons: 
     for part in range(start, stop):
         for block in range(part, (rows + width - 1) // width, parts):
             first = block * width
-            a[:] = 0
+            clear(a)
             for t in range(time - 1, -1, -1):
                 gather_rows(u[:, t], first, x, 0)
                 gather_rows(h[:, t:t + 1], first, length, 0)
@@ -228,7 +228,10 @@ def backward_blocks(start: int, stop: int, parts: int, u: Any, h: Any, neurons: 
                 for lane in range(min(width, rows - first)):  # the others have no gradient
                     for j in range(grad.shape[2]):
                         a[j * width + lane] += grad[first + lane, t, j]
-                grad_n0[:], grad_d0[:], grad_cm[:], of_length[:] = 0, 0, 0, 0
+                clear(grad_n0)
+                clear(grad_d0)
+                clear(grad_cm)
+                clear(of_length)
                 for done in range((t + 1) * unfolds - 1, t * unfolds - 1, -1):
                     now = (block * (time * unfolds + 1) + done) * size
                     backward_substep(tape, now, length, n0, d0, neurons, packed, starts, source, a, before, grad_n0,

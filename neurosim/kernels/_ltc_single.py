@@ -13,21 +13,29 @@ from typing import Any
 import numpy as np
 
 from ._jit import compiled
-from ._lanes import EXACT, lanes, vgather, vload, vlogistic2, vscatter_add, vsplat, vstore, vsum
+from ._lanes import EXACT, clear, lanes, vgather, vload, vlogistic2, vscatter_add, vsplat, vstore, vsum
 
 LOG2E = 1 / math.log(2)
 ROWS = 7  # vectors kept for a slot: see `pack`
 
 
 @compiled
-def sort_neurons(target: Any, sensory_target: Any, units: int) -> Any:
-    """Numbers of the neurons, those with most synapses first; equal ones in their order."""
+def sort_neurons(target: Any, units: int) -> Any:
+    """Numbers of the neurons, those with most synapses first; equal ones in their order (a counting sort)."""
     count = np.zeros(units, np.int64)
     for j in target:
-        count[j] += len(sensory_target) + 1
-    for j in sensory_target:
         count[j] += 1
-    return np.argsort(-count, kind="mergesort")
+    begin = np.zeros(len(target) + 2, np.int64)  # of those with fewer synapses than all but n, at n
+    for j in range(units):
+        begin[len(target) - count[j] + 1] += 1
+    for n in range(len(target) + 1):
+        begin[n + 1] += begin[n]
+    order = np.empty(units, np.int64)
+    for j in range(units):
+        fewer = len(target) - count[j]
+        order[begin[fewer]] = j
+        begin[fewer] += 1
+    return order
 
 
 @compiled
@@ -45,27 +53,30 @@ def slots(source: Any, target: Any, order: Any, place: Any, absent: int, width: 
     begin = np.zeros(units + 1, np.int64)
     for j in target:
         begin[j + 1] += 1
-    begin = np.cumsum(begin)
+    for j in range(units):
+        begin[j + 1] += begin[j]
     first = np.zeros(blocks + 1, np.int64)
     for block in range(blocks):
         deepest = 0
-        for j in order[block * width:(block + 1) * width]:
-            deepest = max(deepest, begin[j + 1] - begin[j])
+        for lane in range(block * width, min((block + 1) * width, units)):
+            deepest = max(deepest, begin[order[lane] + 1] - begin[order[lane]])
         first[block + 1] = first[block] + deepest
-    total = first[blocks]
-    places = np.full(total * width, absent, np.int32)
-    numbers = np.full(total * width, -1, np.int64)
-    same = np.ones(total, np.bool_)
+    places = np.empty(first[blocks] * width, np.int32)
+    numbers = np.empty(first[blocks] * width, np.int64)
+    same = np.empty(first[blocks], np.bool_)
     for block in range(blocks):
-        for k in range(first[block + 1] - first[block]):
-            slot = first[block] + k
-            for lane in range(min(width, units - block * width)):
-                j = order[block * width + lane]
-                if begin[j] + k < begin[j + 1]:
-                    numbers[slot * width + lane] = begin[j] + k
-                    places[slot * width + lane] = place[source[begin[j] + k]]
-                same[slot] &= places[slot * width + lane] == places[slot * width]
-            same[slot] &= places[slot * width] != absent
+        for slot in range(first[block], first[block + 1]):
+            alike = True
+            for lane in range(width):
+                at = slot * width + lane
+                places[at], numbers[at] = absent, -1
+                if block * width + lane < units:
+                    j = order[block * width + lane]
+                    s = begin[j] + slot - first[block]
+                    if s < begin[j + 1]:
+                        places[at], numbers[at] = place[source[s]], s
+                    alike &= places[at] == places[slot * width]
+            same[slot] = alike
     return first, places, numbers, same
 
 
@@ -91,9 +102,11 @@ def sort_values(neurons: Any, order: Any, width: int) -> Any:
     """Values of the neurons in the order of the lanes, (3, lanes of all blocks); harmless ones for empty lanes."""
     units = len(order)
     padded = np.zeros((3, (units + width - 1) // width * width), neurons.dtype)
-    padded[2, units:] = 1
-    for i in range(units):
-        padded[:, i] = neurons[:, order[i]]
+    for i in range(padded.shape[1]):
+        padded[2, i] = 1
+    for row in range(3):
+        for i in range(units):
+            padded[row, i] = neurons[row, order[i]]
     return padded
 
 
@@ -105,14 +118,18 @@ def arrange(inputs: int, neurons: Any, synapses: Any, sensory: Any, source: Any,
     Returns: order of the neurons and their values in it; values, first slots, places and sameness of the synapses, the
         same for those of the inputs; numbers of both (see `slots`).
     """
-    order = sort_neurons(target, sensory_target, neurons.shape[1])
-    place = np.empty(len(order), np.int64)
-    for i in range(len(order)):
+    units = neurons.shape[1]
+    order = sort_neurons(target, units)
+    place = np.empty(units, np.int64)
+    for i in range(units):
         place[order[i]] = i
+    input_place = np.empty(inputs, np.int64)
+    for i in range(inputs):
+        input_place[i] = i
     padded = sort_values(neurons, order, width)
     first, places, numbers, same = slots(source, target, order, place, padded.shape[1], width)
     sensory_first, sensory_places, sensory_numbers, sensory_same = slots(sensory_source, sensory_target, order,
-                                                                         np.arange(inputs), inputs, width)
+                                                                         input_place, inputs, width)
     return (order, padded, pack(synapses, numbers, width), first, places, same,
             pack(sensory, sensory_numbers, width), sensory_first, sensory_places, sensory_same, numbers,
             sensory_numbers)
@@ -178,11 +195,12 @@ def forward_rows(start: int, stop: int, u: Any, h: Any, v0: Any, order: Any, neu
     size = padded + 1
     for row in range(start, stop):
         base = row * frames
-        tape[base * size:(base + 1) * size] = 0
+        clear(tape[base * size:(base + 1) * size])
         for i in range(units):
             tape[base * size + i] = v0[row, order[i]]
         for t in range(u.shape[1]):
-            x[:inputs] = u[row, t]
+            for i in range(inputs):
+                x[i] = u[row, t, i]
             sensory_drive(x, sensory, sensory_first, sensory_places, sensory_same, neurons, epsilon, n0, d0)
             for done in range(t * unfolds, (t + 1) * unfolds):
                 now, then = base + done % frames, base + (done + 1) % frames
@@ -219,7 +237,7 @@ def backward_substep(v: Any, now: int, h: Any, n0: Any, d0: Any, neurons: Any, p
     width = lanes(v)
     padded = neurons.shape[1]
     one = np.ones(1, v.dtype)
-    grad_before[:] = 0
+    clear(grad_before)
     for block in range(len(first) - 1):
         j = block * width
         n, d = vload(n0, j), vload(d0, j)
@@ -250,7 +268,7 @@ def backward_inputs(x: Any, neurons: Any, sensory: Any, first: Any, places: Any,
     """From the gradients of numerators and denominators those of the leak, of the inputs and of their synapses."""
     width = lanes(x)
     padded = neurons.shape[1]
-    grad_x[:] = 0
+    clear(grad_x)
     for block in range(len(first) - 1):
         j = block * width
         q, e = vload(grad_n0, j), vload(grad_d0, j)
@@ -277,13 +295,16 @@ def backward_rows(start: int, stop: int, parts: int, u: Any, h: Any, order: Any,
     opened = np.empty(max(len(places), 1), u.dtype)
     for part in range(start, stop):
         for row in range(part, rows, parts):
-            a[:] = 0
+            clear(a)
             for t in range(time - 1, -1, -1):
-                x[:inputs] = u[row, t]
+                for i in range(inputs):
+                    x[i] = u[row, t, i]
                 sensory_drive(x, sensory, sensory_first, sensory_places, sensory_same, neurons, epsilon, n0, d0)
                 for i in range(units):
                     a[i] += grad[row, t, order[i]]
-                grad_n0[:], grad_d0[:], of_length[:] = 0, 0, 0
+                clear(grad_n0)
+                clear(grad_d0)
+                clear(of_length)
                 for done in range((t + 1) * unfolds - 1, t * unfolds - 1, -1):
                     now = (row * (time * unfolds + 1) + done) * (padded + 1)
                     backward_substep(tape, now, h[row, t:], n0, d0, neurons, packed, first, places, same, a, before,
@@ -292,6 +313,7 @@ def backward_rows(start: int, stop: int, parts: int, u: Any, h: Any, order: Any,
                 backward_inputs(x, neurons, sensory, sensory_first, sensory_places, sensory_same, grad_n0, grad_d0,
                                 grad_x, neuron_sums[part], sensory_sums[part])
                 grad_h[row, t] = vsum(vload(of_length, 0))
-                grad_u[row, t] = grad_x[:inputs]
+                for i in range(inputs):
+                    grad_u[row, t, i] = grad_x[i]
             for i in range(units):
                 grad_v[row, order[i]] = a[i]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -139,7 +140,7 @@ def _networkx(name: str) -> Callable[[Wiring, Groups], np.ndarray]:
 
     def layout(wiring: Wiring, groups: Groups) -> np.ndarray:
         try:
-            import networkx
+            networkx = importlib.import_module("networkx")  # has no type hints
         except ImportError as error:
             raise MissingExtra(f"draw_graph: the layout of networkx.{name}", "graph") from error
         seed = {"seed": 0} if name == "spring_layout" else {}
@@ -193,7 +194,7 @@ def _draw_synapses(axes: Any, position: np.ndarray, pairs: np.ndarray, radius: f
     alpha = 0.35 if dense else 0.7
     axes.add_collection(LineCollection(list(curve), colors=color, linewidths=0.6 if dense else 1.1, alpha=alpha,
                                        zorder=1))
-    axes.add_collection(PolyCollection(heads, facecolors=color, linewidths=0, alpha=min(1.0, alpha + 0.2), zorder=2))
+    axes.add_collection(PolyCollection(list(heads), facecolors=color, linewidths=0, alpha=min(1.0, alpha + 0.2), zorder=2))
 
 
 def _curves(start: np.ndarray, end: np.ndarray, radius: float) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -143,7 +144,7 @@ class Wiring:
     def to_networkx(self) -> Any:
         """A `networkx.DiGraph`: nodes `sensory_i` and `neuron_i` with `neuron_type`, edges with `polarity`."""
         try:
-            import networkx
+            networkx = importlib.import_module("networkx")  # has no type hints
         except ImportError as error:
             raise MissingExtra("Wiring.to_networkx", "graph") from error
         graph = networkx.DiGraph()
