@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..kernels.gain_control import gain_control as kernel
 from .spatial import deriche_coefficients
-from .temporal import Number, decay
+from .temporal import Number, decay, last_frame
 
 
 class GainControlState(NamedTuple):
@@ -49,4 +49,4 @@ def gain_control(o: Tensor, state: GainControlState, h: float, *, input_amp: Num
     v, g, x = kernel(o.reshape(rows, *o.shape[2:]), *flat, deriche_coefficients(sigma_px).to(o.device), *numbers,
                      symmetric, h)
     v, g = v.reshape(o.shape), g.reshape(o.shape)
-    return v, g, GainControlState(v[:, :, -1].clone(), g[:, :, -1].clone(), x.reshape(state.x.shape))
+    return v, g, GainControlState(last_frame(v, state.v, 2), last_frame(g, state.g, 2), x.reshape(state.x.shape))

@@ -12,7 +12,7 @@ from ..kernels.ganglion import ganglion as kernel
 from ..kernels.ganglion import rectify
 from .opl import later
 from .spatial import deriche
-from .temporal import Number, decay
+from .temporal import Number, decay, last_frame
 
 
 class GanglionState(NamedTuple):
@@ -22,12 +22,12 @@ class GanglionState(NamedTuple):
     transient: Tensor
 
 
-def ganglion_current(v: Tensor, state: GanglionState, h: float, *, transient_tau: Number, transient_weight: Number, sign: Tensor,
-                     v_0: Number, i_0: Number, gain: Number, sigma_px: Number,
+def ganglion_current(v: Tensor, state: GanglionState, h: float, *, transient_tau: Number, transient_weight: Number,
+                     sign: Tensor, v_0: Number, i_0: Number, gain: Number, sigma_px: Number,
                      stage_delays: bool) -> tuple[Tensor, Tensor, GanglionState]:
     """T = V - transient_weight lowpass(V), rectified to a current N in Hz and pooled over space.
 
-    z = gain (sign T - v_0);  N = i_0 + z / (1 + z / (5e5 - i_0)) for z > 0, else i_0^2 / (i_0 - z).
+    z = gain (sign T - v_0),  N = i_0 + z / (1 + z / (5e5 - i_0)) for z > 0, else i_0^2 / (i_0 - z).
 
     Args:
         v: bipolar potential, (batch, channel, time, y, x).
@@ -47,4 +47,5 @@ def ganglion_current(v: Tensor, state: GanglionState, h: float, *, transient_tau
     t, n = t.reshape(v.shape), n.reshape(v.shape)
     if stage_delays and bool(numbers[1].detach() != 0):
         n = rectify(later(t, state.transient), *numbers[2:])
-    return t, deriche(n, sigma_px), GanglionState(slow.reshape(state.slow.shape), t[:, :, -1].clone())
+    return t, deriche(n, sigma_px), GanglionState(slow.reshape(state.slow.shape),
+                                                last_frame(t, state.transient, 2))

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from .spatial import deriche, leaky_heat
-from .temporal import Number, cascade, highpass, lowpass
+from .temporal import Number, cascade, highpass, last_frame, lowpass
 
 
 class OPLState(NamedTuple):
@@ -53,8 +53,8 @@ def opl(x: Tensor, state: OPLState, h: float, *, center_sigma: Number, center_ta
         surround_weight: Number, leaky: bool, undershoot: bool, stage_delays: bool) -> tuple[OPLSignals, OPLState]:
     """Centre C, receptor R, surround S and their difference O = R - S, frame by frame.
 
-    C is the light, smoothed and low-passed, times the gain; R = C - undershoot_weight lowpass(C); S is R of the preceding frame,
-    smoothed, low-passed and times surround_weight. Where `leaky`, smoothing and low-pass are one leaky heat equation; otherwise
+    C is the light, smoothed and low-passed, times the gain; R = C - undershoot_weight lowpass(C); S is R of the preceding
+    frame, smoothed, low-passed and times surround_weight. Where `leaky`, smoothing and low-pass are one leaky heat equation; otherwise
     the frame is smoothed first, and the centre's low-pass is a cascade.
 
     Args:
@@ -82,9 +82,10 @@ def opl(x: Tensor, state: OPLState, h: float, *, center_sigma: Number, center_ta
     else:
         smooth = deriche(later(receptor, state.receptor), surround_sigma)
         surround, kept = lowpass(smooth, state.surround, surround_tau, h, 2, surround_weight)
-    return OPLSignals(center, receptor, surround, receptor - surround), OPLState(stages, mean, kept, receptor[:, :, -1].clone())
+    signals = OPLSignals(center, receptor, surround, receptor - surround)
+    return signals, OPLState(stages, mean, kept, last_frame(receptor, state.receptor, 2))
 
 
 def later(x: Tensor, before: Tensor) -> Tensor:
     """The video one frame later: `before`, then all frames but the last. x (batch, channel, time, y, x)."""
-    return torch.cat([before[:, :, None], x[:, :, :-1]], 2)
+    return torch.cat([before[:, :, None], x[:, :, :-1]], 2) if x.shape[2] else x

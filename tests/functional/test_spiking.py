@@ -193,7 +193,7 @@ def test_refuses_what_does_not_fit() -> None:
     current, state = constant(100.0, 3)
     with pytest.raises(ParameterError, match=r"spiking\.h: must lie in \(0, 10\] s \(got 11\)"):
         spiking(current, state, 11, **parameters())
-    with pytest.raises(InputError, match=r"state is for frames of shape \(1, 1, 1\), the current has frames of shape \(1, 1, 2\)"):
+    with pytest.raises(InputError, match=r"for frames of shape \(1, 1, 1\), the current has frames of shape \(1, 1, 2\)"):
         spiking(current.expand(1, 1, 3, 2), state, 0.005, **parameters())
     with pytest.raises(InputError, match=r"positions must be \(cells, 2\) \(got \(3,\)\)"):
         sample_cells(torch.zeros(4, 4), torch.zeros(3))
