@@ -88,6 +88,7 @@ def test_run_writes_everything_to_hdf5(movie: Path, tmp_path: Path, capsys: pyte
             assert (frames.units, frames.frame_rate) == (unit, 200.0)
             about = frames.parameters
     assert about["values"]["bipolar.lambda_amp"] == 50.0 and about["seed"] == 3
+    assert about["values"]["opl.center_sigma"] == 0.05
     assert about["units"] == {"gang_0_spikes": [0, 120], "gang_1_spikes": [120, 240]}
     unit, at = read_events(out)
     assert len(unit) and (np.diff(at) >= 0).all()
@@ -95,7 +96,7 @@ def test_run_writes_everything_to_hdf5(movie: Path, tmp_path: Path, capsys: pyte
     np.testing.assert_array_equal(unit[order], wanted.spikes.units)
     np.testing.assert_array_equal(at[order], wanted.spikes.times)
     said = capsys.readouterr().out
-    assert re.fullmatch(rf".*out\.h5: 90 frames, {len(unit)} spikes; .* frames/s, .* x real time\n", said)
+    assert re.fullmatch(rf".*out\.h5: 90 frames, {len(unit)} spikes; .* s, after .* frames/s, .* x real time\n", said)
 
 
 def test_run_shows_progress_unless_it_is_to_be_quiet(movie: Path, tmp_path: Path,

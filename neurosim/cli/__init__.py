@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -45,10 +44,9 @@ def _run(args: argparse.Namespace) -> int:
                       only=args.only, limits=None if args.limits is None else tuple(args.limits))
     source = open_input(args.input, model, size=args.size, scaled=args.scaled, interpolation=args.interpolation,
                         dataset=args.dataset)
-    begin = time.perf_counter()
     ended_by = stream_to_file(model, source, results, dt=args.dt, frames=args.frames, record=args.record,
                               progress=not args.quiet, on_nan=args.on_nan)
-    say(results.summary(time.perf_counter() - begin))
+    say(results.summary())
     return ended(ended_by)
 
 

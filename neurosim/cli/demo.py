@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -71,11 +70,10 @@ def make(folder: Path, *, size: int, steps_per_second: float, frames: int | None
     retina.set_parameters(SETTINGS)
     results = Results(numbers, retina, overwrite=True, about=about(retina, CLIP, seed))
     say(f"{CLIP}, {size} x {size} pixels, {steps_per_second} steps per second: through the spiking retina "
-        "(the first run compiles for a minute)")
-    begin = time.perf_counter()
+        "(the very first run compiles, which takes a while)")
     ended_by = stream_to_file(retina, open_clip(size, steps_per_second), results, dt=DT, frames=frames,
                               record=["opl", "bipolar"], progress=progress)
-    say(results.summary(time.perf_counter() - begin))
+    say(results.summary())
     if ended_by is None:
         with open_clip(size, steps_per_second) as clip:
             slower = make_pictures(clip, numbers, PIXELS_PER_DEGREE, folder / "demo.png", folder / "demo.mp4", progress)

@@ -96,10 +96,18 @@ def build(name: str, *, config: str | None = None, settings: Sequence[str] = (),
 
 def about(model: neurosim.Layer, input: str, seed: int | None) -> dict[str, Any]:
     """What is stored beside the results, for who finds them later."""
+    if seed is None and (drawn := inspect.signature(type(model)).parameters.get("seed")) is not None:
+        seed = drawn.default
     return {"neurosim": neurosim.__version__, "model": type(model).__name__, "input": input, "seed": seed,
             "steps_per_second": model.resolution.steps_per_second,
             "pixels_per_degree": model.resolution.pixels_per_degree,
-            "values": {path: getattr(value, "value", value).tolist() for path, value in model.p.items()}}
+            "values": {path: plain(getattr(value, "value", value)) for path, value in model.p.items()}}
+
+
+def plain(value: torch.Tensor) -> Any:
+    """A value for JSON: a number with the digits that its dtype has, or nested lists."""
+    array = value.detach().cpu().numpy()
+    return array.tolist() if array.ndim else float(str(array))
 
 
 def place(device: str) -> torch.device:

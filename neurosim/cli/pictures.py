@@ -172,7 +172,8 @@ class Figure:
         axes.set_ylabel("x (deg)", fontsize=8)
         axes.set_xlabel(f"time (s), spikes of the cells at y = {row / self._degrees:.2f} deg (dotted)", fontsize=8)
         axes.tick_params(labelsize=7)
-        for shown in axes.legend(loc="upper right", fontsize=8, markerscale=4.0, framealpha=1.0).legend_handles:
+        legend: Any = axes.legend(loc="upper right", fontsize=8, markerscale=4.0, framealpha=1.0)
+        for shown in legend.legend_handles:
             shown.set_markeredgewidth(2.0)
         return axes.axvline(0.0, color="crimson", linewidth=1.0, animated=True)
 
@@ -226,7 +227,7 @@ def make_pictures(clip: Source, numbers: Path, degrees: float, picture: Path, mo
     settled = SETTLED * recording.frames / recording.rate
     most, best = -1.0, None
     with VideoWriter(movie, PLAYED, mode="w") as sink:
-        for index in tqdm(range(recording.pictures), unit=" pictures", disable=not progress):
+        for index in tqdm(range(recording.pictures), unit=" pictures", mininterval=0.5, disable=not progress):
             maps, seconds = recording.at(index), index * recording.step / recording.rate
             drawn = figure.draw(maps, seconds)
             sink.write(drawn[None])

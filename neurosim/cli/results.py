@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,8 @@ class Results:
         self._sinks: dict[str, Sink] = {}
         self._events: Any = None
         self.frames = self.spikes = 0
+        self._begin = time.perf_counter()
+        self._first: tuple[float, int] | None = None  # when the first chunk was written, and its frames
 
     @property
     def record(self) -> list[str]:
@@ -86,6 +89,7 @@ class Results:
             self._events.write(units[order], times[order])
         self.frames += out[0].shape[out.axes.time]
         self.spikes += sum(len(events) for events in out.events.values())
+        self._first = self._first or (time.perf_counter(), self.frames)
 
     def _open(self, out: Output) -> None:
         names = self._chosen(out)
@@ -112,14 +116,17 @@ class Results:
                 raise UsageError(f"--only {name}: is no output; choose from {known}")
         return [name for name in self._only or out.keys() if name in out]
 
-    def summary(self, seconds: float) -> str:
-        """What was written, and how fast."""
-        if not self.frames:
+    def summary(self) -> str:
+        """What was written, and how fast; the first chunk, in which kernels are compiled or loaded, is not typical."""
+        if self._first is None:
             return f"{self.path}: nothing written"
+        now, (then, first) = time.perf_counter(), self._first
         spikes = f", {self.spikes} spikes" if self._events is not None else ""
-        rate = self.frames / max(seconds, 1e-9)
-        return (f"{self.path}: {self.frames} frames{spikes}; {seconds:.1f} s, {rate:.4g} frames/s, "
-                f"{rate / self._rate:.3g} x real time")
+        text = f"{self.path}: {self.frames} frames{spikes}; {now - self._begin:.1f} s"
+        if self.frames == first:
+            return text
+        rate = (self.frames - first) / max(now - then, 1e-9)
+        return f"{text}, after the first chunk {rate:.4g} frames/s, {rate / self._rate:.3g} x real time"
 
     def close(self) -> None:
         """Completes the file; closing again does nothing."""
