@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -32,6 +33,7 @@ def finishing_chunks() -> Iterator[Interrupt]:
         if asked.signal is not None:
             raise KeyboardInterrupt  # the second time it is meant at once
         asked.signal = number
+        os.write(2, b"\nneurosim: ending after the chunk at work; Ctrl-C again ends at once\n")  # safe in a handler
 
     before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
