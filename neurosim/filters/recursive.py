@@ -121,7 +121,7 @@ class SpatialRecursive(Layer):
 
     def forward(self, x: Tensor) -> Tensor:
         """See `functional.spatial.deriche`."""
-        return deriche(x, self.sigma * self.resolution.pixels_per_degree)
+        return deriche(x, self.sigma * self.resolution.pixels_per_degree, exact=True)
 
 
 class LeakyHeatState(NamedTuple):

@@ -12,7 +12,7 @@ from torch import Tensor
 from .._errors import InputError
 from ..kernels import deriche as deriche_kernel
 from ..kernels import leaky_heat as heat_kernel
-from ..kernels._op import as_number
+from ..kernels._op import derived
 from .temporal import Number, check_state, first_order, last_frame
 
 DERICHE_WIDTH = 1.695
@@ -35,21 +35,25 @@ def deriche_coefficients(sigma_px: Number, exact: bool = False) -> Tensor:
         a1 = a0 (a - 1) e, a2 = a0 (a + 1) e, a3 = -a0 e^2.
     """
     width = DERICHE_WIDTH if exact else ROUNDED_WIDTH
-    value = as_number(sigma_px)
-    if value is not None:
-        value = value if exact else float(np.float32(value))
-        if value < NO_SMOOTHING_BELOW:
-            return torch.tensor([1.0, 0.0, 0.0, 0.0, 0.0], dtype=torch.float64)
-        return torch.tensor(_coefficients(width / value, math.exp(-width / value)), dtype=torch.float64)
-    sigma = torch.as_tensor(sigma_px).to(torch.float64)
-    if not exact:
-        sigma = sigma + (sigma.to(torch.float32).to(torch.float64) - sigma).detach()
-    narrow = sigma < NO_SMOOTHING_BELOW
-    a = width / torch.where(narrow, torch.ones_like(sigma), sigma)
-    coefficients = torch.stack(_coefficients(a, torch.exp(-a)))
-    identity = torch.zeros_like(coefficients)
-    identity[0] = 1.0
-    return torch.where(narrow, identity, coefficients)
+
+    def by_value(sigma: float) -> list[float]:
+        sigma = sigma if exact else float(np.float32(sigma))
+        if sigma < NO_SMOOTHING_BELOW:
+            return [1.0, 0.0, 0.0, 0.0, 0.0]
+        return _coefficients(width / sigma, math.exp(-width / sigma))
+
+    def by_graph(sigma: Number) -> Tensor:
+        sigma = torch.as_tensor(sigma).to(torch.float64)
+        if not exact:
+            sigma = sigma + (sigma.to(torch.float32).to(torch.float64) - sigma).detach()
+        narrow = sigma < NO_SMOOTHING_BELOW
+        a = width / torch.where(narrow, torch.ones_like(sigma), sigma)
+        coefficients = torch.stack(_coefficients(a, torch.exp(-a)))
+        identity = torch.zeros_like(coefficients)
+        identity[0] = 1.0
+        return torch.where(narrow, identity, coefficients)
+
+    return derived((sigma_px,), by_value, by_graph)
 
 
 def _coefficients(a: Any, e: Any) -> list[Any]:
@@ -98,12 +102,8 @@ def leaky_heat(x: Tensor, y: Tensor, sigma_px: Number, tau: Number, h: float,
         raise InputError(f"leaky_heat: x must be (batch, channel, time, y, x) (got {x.ndim}-D of shape {tuple(x.shape)})")
     check_state("leaky_heat", y.shape, x, 2)
     c, b = first_order(tau, h, gain, x)
-    per_step: Number
-    numbers = as_number(sigma_px), as_number(tau)
-    if numbers[0] is None or numbers[1] is None:
-        per_step = torch.as_tensor(sigma_px).to(torch.float64) * torch.sqrt(h / torch.as_tensor(tau).to(torch.float64))
-    else:
-        per_step = numbers[0] * math.sqrt(h / numbers[1])
+    per_step = derived((sigma_px, tau), lambda sigma, tau: sigma * math.sqrt(h / tau), lambda sigma, tau: (
+        torch.as_tensor(sigma).to(torch.float64) * torch.sqrt(h / torch.as_tensor(tau).to(torch.float64))))
     rows = math.prod(x.shape[:2])
     ys = heat_kernel.leaky_heat(x.reshape(rows, *x.shape[2:]), y.reshape(rows, *y.shape[2:]), c, b,
                                 deriche_coefficients(per_step).to(x.device)).reshape(x.shape)

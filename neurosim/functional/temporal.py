@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from .._errors import ParameterError, StateError
-from ..kernels._op import as_number
+from ..kernels._op import derived
 from ..kernels.recursion import recursion
 
 Number = Tensor | float
@@ -24,20 +24,17 @@ def decay(tau: Number, h: float, like: Tensor) -> Tensor:
         like: a tensor on the device where the result is needed.
     Returns: 0-d, float64.
     """
-    value = as_number(tau)
-    if value is not None:
-        left = 0.0 if value < GONE * h else math.exp(-h / value)
-        return torch.tensor(left, dtype=torch.float64, device=like.device)
-    tau = torch.as_tensor(tau, dtype=torch.float64, device=like.device)
-    gone = tau < GONE * h
-    return torch.where(gone, torch.zeros_like(tau), torch.exp(-h / torch.where(gone, torch.ones_like(tau), tau)))
+    def by_graph(tau: Number) -> Tensor:
+        tau = torch.as_tensor(tau, dtype=torch.float64, device=like.device)
+        gone = tau < GONE * h
+        return torch.where(gone, torch.zeros_like(tau), torch.exp(-h / torch.where(gone, torch.ones_like(tau), tau)))
+
+    return derived((tau,), lambda tau: 0.0 if tau < GONE * h else math.exp(-h / tau), by_graph).to(like.device)
 
 
 def first_order(tau: Number, h: float, gain: Number, like: Tensor) -> tuple[Tensor, Tensor]:
     """c = exp(-h / tau) and b = gain (1 - c) of y[k] = c y[k-1] + b x[k]; 0-d, float64."""
-    c, value = decay(tau, h, like), as_number(gain)
-    if value is not None:
-        return c, value * (1 - c)
+    c = decay(tau, h, like)
     return c, torch.as_tensor(gain, dtype=torch.float64, device=like.device) * (1 - c)
 
 

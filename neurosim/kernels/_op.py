@@ -116,11 +116,12 @@ def is_tensor_with_grad(value: Any) -> bool:
 def is_traced(args: tuple[Any, ...]) -> bool:
     """Whether operations are watched (fake tensors, subclasses, dispatch modes): only an operator is visible then."""
     return torch._C._len_torch_dispatch_stack() > 0 or any(
-        isinstance(arg, Tensor) and type(arg) not in (Tensor, torch.nn.Parameter) for arg in args)
+        isinstance(arg, Tensor) and type(arg).__torch_dispatch__ is not torch._C._disabled_torch_dispatch_impl
+        for arg in args)
 
 
 def as_number(value: Tensor | float) -> float | None:
-    """The value of a number that autograd, the compiler and transforms need not see, else None.
+    """The value of a number, or None where the compiler or a transform has to see the tensor.
 
     What follows from a few parameters is a dozen operations on single numbers; Python does them ten times faster.
     """
@@ -128,7 +129,25 @@ def as_number(value: Tensor | float) -> float | None:
         return float(value)
     if torch.compiler.is_compiling() or transformed() or is_traced((value,)) or value.device.type != "cpu":
         return None
-    return None if torch.is_grad_enabled() and value.requires_grad else float(value.detach())
+    return float(value.detach())
+
+
+def derived(numbers: tuple[Tensor | float, ...], by_value: Callable[..., Any], by_graph: Callable[..., Tensor]) -> Tensor:
+    """What follows from a few numbers, float64; the same bits whether a gradient is asked for or not.
+
+    Args:
+        numbers: 0-d tensors or numbers.
+        by_value: from Python floats to a float or a list of them.
+        by_graph: the same from the numbers as they came to a tensor, differentiable.
+    """
+    values = [as_number(number) for number in numbers]
+    if any(value is None for value in values):
+        return by_graph(*numbers)
+    result = torch.tensor(by_value(*values), dtype=torch.float64)
+    if not (torch.is_grad_enabled() and any(is_tensor_with_grad(number) for number in numbers)):
+        return result
+    graph = by_graph(*numbers)  # torch's exp is an ulp off Python's: the value is the one, the gradient the other's
+    return graph + (result - graph.detach())
 
 
 def to_numpy(value: Any) -> Any:
