@@ -130,6 +130,9 @@ class _Value(Tensor):
         with torch.no_grad():
             self.copy_(new)
 
+    def __float__(self) -> float:
+        return float(self.item())  # without torch's warning about a graph: who asks for a float wants none
+
     def __repr__(self, *, tensor_contents: Any = None) -> str:  # type: ignore[override]
         spec = self.spec
         lines = [f"{spec.name} = {value_text(self)}" + (f" {spec.unit}" if spec.unit else "")]

@@ -18,6 +18,8 @@ from ._stacks import Remembering
 from ._tree import Shown
 from .streams.base import whole
 
+__all__ = ["OptimizerSelector", "mean_squared_error"]
+
 Loss = Callable[[Tensor, Tensor], Tensor]
 
 

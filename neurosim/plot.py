@@ -12,6 +12,8 @@ from torch import Tensor
 from ._axes import VIDEO, Axes
 from ._errors import ParameterError
 
+__all__ = ["impulse", "impulse_response", "impulse_space", "time_courses"]
+
 
 def time_courses(values: Mapping[str, Tensor], axes: Axes = VIDEO, frame: float = 0.001, start: int = 0) -> Any:
     """One panel per output: its mean over pixels (or features) against time, with the range as a band.

@@ -185,7 +185,7 @@ def test_parameters_are_set_in_place_and_checked():
     layer.p.second.tau = 0.5
     layer.p["second.tau"] = 0.25
     layer.second.tau.set(0.125)
-    assert layer.second.tau is tau and tau.item() == 0.125
+    assert layer.second.tau is tau and tau.item() == 0.125 and float(tau) == 0.125
     for bad in (-1.0, 0.0, float("nan"), "fast", [0.1, 0.2]):
         with pytest.raises(ParameterError, match=r"Leaky.tau: "):
             layer.p.second.tau = bad

@@ -54,8 +54,8 @@ def opl(x: Tensor, state: OPLState, h: float, *, center_sigma: Number, center_ta
     """Centre C, receptor R, surround S and their difference O = R - S, frame by frame.
 
     C is the light, smoothed and low-passed, times the gain; R = C - undershoot_weight lowpass(C); S is R of the preceding
-    frame, smoothed, low-passed and times surround_weight. Where `leaky`, smoothing and low-pass are one leaky heat equation; otherwise
-    the frame is smoothed first, and the centre's low-pass is a cascade.
+    frame, smoothed, low-passed and times surround_weight. Where `leaky`, smoothing and low-pass are one leaky heat
+    equation; otherwise the frame is smoothed first, and the centre's low-pass is a cascade.
 
     Args:
         x: video of luminance (batch, channel, time, y, x).
@@ -75,7 +75,9 @@ def opl(x: Tensor, state: OPLState, h: float, *, center_sigma: Number, center_ta
     else:
         center, stages = cascade(deriche(x, center_sigma), state.center, center_tau, center_n, h, 2, gain)
     seen = later(center, state.center[-1]) if stage_delays and undershoot else center
-    receptor, mean = highpass(seen, state.mean, undershoot_tau, undershoot_weight, h, 2) if undershoot else (seen, state.mean)
+    receptor, mean = seen, state.mean
+    if undershoot:
+        receptor, mean = highpass(seen, mean, undershoot_tau, undershoot_weight, h, 2)
     if leaky:
         surround, kept = leaky_heat(later(receptor, state.receptor), state.surround, surround_sigma, surround_tau, h,
                                     surround_weight)

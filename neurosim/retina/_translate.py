@@ -54,11 +54,11 @@ def channels_of(config: RetinaConfig) -> list[tuple[dict[str, Any], dict[str, An
     channels = []
     for layer in config.ganglion:
         current = {name: layer.values[key] for key, name in CURRENT_KEYS.items()}
-        spikes = None
+        spikes: dict[str, Any] | None = None
         if layer.spiking is not None:
-            spikes = {name: layer.spiking[key] for key, name in SPIKING_KEYS.items()}
-            spikes["random_init"] = layer.spiking["random-init"] != 0
-            spikes["cells"] = None if layer.cells is None else layer.cells.offsets
+            numbers = {name: layer.spiking[key] for key, name in SPIKING_KEYS.items()}
+            spikes = {**numbers, "random_init": layer.spiking["random-init"] != 0,
+                      "cells": None if layer.cells is None else layer.cells.offsets}
         channels.append((current, spikes, (0.0, 0.0) if layer.cells is None else layer.cells.size))
     return channels
 
@@ -94,5 +94,6 @@ def _ganglion(current: GanglionInput, spikes: GanglionSpiking | None, array: tup
     values = _values(current, CURRENT_KEYS)
     if spikes is None:
         return GanglionConfig(values)
-    cells = None if spikes.cells is None else Cells(tuple((x, y) for x, y in spikes.cells.tolist()), array)
+    offsets: Any = spikes.cells
+    cells = None if offsets is None else Cells(tuple((x, y) for x, y in offsets.tolist()), array)
     return GanglionConfig(values, {**_values(spikes, SPIKING_KEYS), "random-init": float(spikes.random_init)}, cells)

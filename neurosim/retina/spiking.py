@@ -42,6 +42,8 @@ class GanglionSpiking(ChunkLayer):
     refr_mu = Param(0.003, unit="s", at_least=0.0, doc="mean refractory time")
     refr_sigma = Param(0.0, unit="s", at_least=0.0, doc="deviation of the refractory time from spike to spike")
 
+    cells: Tensor | None  # a buffer: offsets x, y in degrees
+
     signals: ClassVar = {"events": "spikes one by one"}
 
     def __init__(self, cells: Any = None, *, random_init: bool = False, seed: int = 0,

@@ -86,7 +86,8 @@ def test_the_exponential_kernel_is_the_low_pass():
     conv = Conv1d(dtype=torch.float64)
     conv.exponential(0.01)
     low = TemporalLowPass(tau=0.01, dtype=torch.float64)
-    torch.testing.assert_close(conv.run(x, 9)[0], low.run(x)[0], rtol=0, atol=5e-4)  # the kernel's cut tail is 1e-4 of inputs of size 3
+    # the kernel's cut tail is 1e-4, of inputs of size 3
+    torch.testing.assert_close(conv.run(x, 9)[0], low.run(x)[0], rtol=0, atol=5e-4)
 
 
 @pytest.mark.parametrize("make, text", [
