@@ -48,6 +48,10 @@ vscatter_add = Primitive("vscatter_add", "vscatter_add(array, indices, index, sa
                          "after the other.")
 vsum = Primitive("vsum", "vsum(vector): sum of its lanes, a number.")
 vadd_sums = Primitive("vadd_sums", "vadd_sums(array, index, a, b, c, d): adds the sums of four vectors to numbers.")
+vconstant = Primitive("vconstant", "vconstant(array, number): the number in every lane, in the array's dtype.")
+vmax = Primitive("vmax", "vmax(a, b): the larger one; a where it is NaN.")
+vsign = Primitive("vsign", "vsign(a): -1, 0 or 1.")
+vpower2 = Primitive("vpower2", "vpower2(a): 2**a as a normal number, to a few units in the last place; NaN stays NaN.")
 vlogistic2 = Primitive("vlogistic2", "vlogistic2(a): 1 / (1 + 2**a) to a few units in the last place; NaN stays NaN.")
 
 

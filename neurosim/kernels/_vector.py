@@ -225,30 +225,73 @@ POWER_OF_TWO = {32: (1.0, 0.6931469776, 0.2402224208, 0.0555073375, 0.0096715128
                 64: tuple(math.log(2) ** k / math.factorial(k) for k in range(14))}
 
 
-@intrinsic
-def vlogistic2(typingctx: Any, value: Any) -> Any:
-    bits = value.scalar.bitwidth
+def _number(kind: ir.VectorType, x: float) -> ir.Constant:
+    """`x` in every lane."""
+    single = isinstance(kind.element, ir.FloatType)
+    return ir.Constant(kind, [float(np.float32(x)) if single else x] * kind.count)
+
+
+def _power2(builder: Any, x: Any, bits: int) -> Any:
+    """2**x; x is held in the range of normal numbers."""
     mantissa, top, bias = (23, 126.0, 127) if bits == 32 else (52, 1022.0, 1023)
-    kind, whole = value.llvm(), value.llvm(ir.IntType(bits))
+    kind = x.type
+    whole = ir.VectorType(ir.IntType(bits), kind.count)
+    # Comparisons with NaN are false, so that a NaN passes through both.
+    x = builder.select(builder.fcmp_ordered(">", x, _number(kind, top)), _number(kind, top), x)
+    x = builder.select(builder.fcmp_ordered("<", x, _number(kind, -top)), _number(kind, -top), x)
+    shift = _number(kind, 1.5 * 2.0 ** mantissa)  # adding it leaves the nearest whole number in the low bits
+    shifted = builder.fadd(x, shift)
+    rest = builder.fsub(x, builder.fsub(shifted, shift))
+    *lower, power = (_number(kind, c) for c in POWER_OF_TWO[bits])
+    for coefficient in reversed(lower):
+        power = builder.fadd(builder.fmul(power, rest), coefficient)
+    exponent = builder.shl(builder.bitcast(shifted, whole), ir.Constant(whole, [mantissa] * kind.count))
+    exponent = builder.add(exponent, ir.Constant(whole, [bias << mantissa] * kind.count))
+    return builder.fmul(power, builder.bitcast(exponent, kind))
 
-    def number(x: float) -> ir.Constant:
-        x = float(np.float32(x)) if bits == 32 else x
-        return ir.Constant(kind, [x] * value.lanes)
 
+@intrinsic
+def vpower2(typingctx: Any, value: Any) -> Any:
     def emit(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        x = args[0]
-        # Comparisons with NaN are false, so that a NaN passes through both.
-        x = builder.select(builder.fcmp_ordered(">", x, number(top)), number(top), x)
-        x = builder.select(builder.fcmp_ordered("<", x, number(-top)), number(-top), x)
-        shift = number(1.5 * 2.0 ** mantissa)  # adding it leaves the nearest whole number in the low bits
-        shifted = builder.fadd(x, shift)
-        rest = builder.fsub(x, builder.fsub(shifted, shift))
-        *lower, power = map(number, POWER_OF_TWO[bits])
-        for coefficient in reversed(lower):
-            power = builder.fadd(builder.fmul(power, rest), coefficient)
-        exponent = builder.shl(builder.bitcast(shifted, whole), ir.Constant(whole, [mantissa] * value.lanes))
-        exponent = builder.add(exponent, ir.Constant(whole, [bias << mantissa] * value.lanes))
-        power = builder.fmul(power, builder.bitcast(exponent, kind))
-        return builder.fdiv(number(1.0), builder.fadd(number(1.0), power))
+        return _power2(builder, args[0], value.scalar.bitwidth)
 
     return value(value), emit
+
+
+@intrinsic
+def vlogistic2(typingctx: Any, value: Any) -> Any:
+    def emit(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        one = _number(value.llvm(), 1.0)
+        return builder.fdiv(one, builder.fadd(one, _power2(builder, args[0], value.scalar.bitwidth)))
+
+    return value(value), emit
+
+
+@intrinsic
+def vmax(typingctx: Any, one: Any, other: Any) -> Any:
+    def emit(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return builder.select(builder.fcmp_ordered(">", args[1], args[0]), args[1], args[0])
+
+    return one(one, other), emit
+
+
+@intrinsic
+def vsign(typingctx: Any, value: Any) -> Any:
+    kind = value.llvm()
+
+    def emit(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        zero = _number(kind, 0.0)
+        below = builder.select(builder.fcmp_ordered("<", args[0], zero), _number(kind, -1.0), zero)
+        return builder.select(builder.fcmp_ordered(">", args[0], zero), _number(kind, 1.0), below)
+
+    return value(value), emit
+
+
+@intrinsic
+def vconstant(typingctx: Any, array: Any, value: Any) -> Any:
+    vector = Vector(array.dtype)
+
+    def emit(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return _splat(builder, context.cast(builder, args[1], types.float64, array.dtype), vector.lanes)
+
+    return vector(array, types.float64), emit
