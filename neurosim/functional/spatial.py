@@ -12,7 +12,7 @@ from torch import Tensor
 from .._errors import InputError
 from ..kernels import deriche as deriche_kernel
 from ..kernels import leaky_heat as heat_kernel
-from ..kernels._op import derived
+from ..kernels._op import as_number, derived, is_tensor_with_grad
 from .temporal import Number, check_state, first_order, last_frame
 
 DERICHE_WIDTH = 1.695
@@ -76,6 +76,8 @@ def deriche(x: Tensor, sigma_px: Number, exact: bool = False) -> Tensor:
     """
     if x.ndim < 2:
         raise InputError(f"deriche: x must have at least the axes (y, x) (got {x.ndim}-D of shape {tuple(x.shape)})")
+    if not is_tensor_with_grad(sigma_px) and (width := as_number(sigma_px)) is not None and width < NO_SMOOTHING_BELOW:
+        return x
     frames = x.reshape(math.prod(x.shape[:-2]), *x.shape[-2:])
     return deriche_kernel.deriche(frames, deriche_coefficients(sigma_px, exact).to(x.device)).reshape(x.shape)
 

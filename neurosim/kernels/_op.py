@@ -21,6 +21,8 @@ import torch
 from torch import Tensor
 
 KERNEL_DTYPES = (torch.float32, torch.float64)
+CPU = torch.device("cpu")
+UNWATCHED = torch._C._disabled_torch_dispatch_impl  # what a plain tensor has for `__torch_dispatch__`
 
 
 def make_op(name: str, reference: Callable[..., Any], shapes: Callable[..., Any], forward: Callable[..., Any],
@@ -79,13 +81,17 @@ def make_op(name: str, reference: Callable[..., Any], shapes: Callable[..., Any]
     operator.register_autograd(autograd, setup_context=setup_context)
 
     def call(*args: Any) -> Any:
-        if not fits(args):
+        compiling = torch.compiler.is_compiling()
+        watched, differentiable = compiling or torch._C._len_torch_dispatch_stack() > 0, False
+        for arg in args:  # one pass: a live stream calls this for every frame
+            if isinstance(arg, Tensor):
+                if arg.device != CPU or (arg.dtype not in KERNEL_DTYPES and arg.is_floating_point()):
+                    return reference(*args)
+                watched = watched or type(arg).__torch_dispatch__ is not UNWATCHED
+                differentiable |= arg.requires_grad
+        if not compiling and transformed():
             return reference(*args)
-        if torch.compiler.is_compiling():
-            return operator(*args)
-        if transformed():
-            return reference(*args)
-        if is_traced(args) or (torch.is_grad_enabled() and any(is_tensor_with_grad(arg) for arg in args)):
+        if watched or (differentiable and torch.is_grad_enabled()):
             return operator(*args)
         return run(*args)  # passing through torch's dispatcher costs more than a small frame
 
@@ -94,12 +100,6 @@ def make_op(name: str, reference: Callable[..., Any], shapes: Callable[..., Any]
     call.reference = reference  # type: ignore[attr-defined]
     call.operator = operator  # type: ignore[attr-defined]
     return call
-
-
-def fits(args: tuple[Any, ...]) -> bool:
-    """Whether compiled code can take these arguments."""
-    return all(arg.device.type == "cpu" and (arg.dtype in KERNEL_DTYPES or not arg.is_floating_point())
-               for arg in args if isinstance(arg, Tensor))
 
 
 def transformed() -> bool:
@@ -116,7 +116,7 @@ def is_tensor_with_grad(value: Any) -> bool:
 def is_traced(args: tuple[Any, ...]) -> bool:
     """Whether operations are watched (fake tensors, subclasses, dispatch modes): only an operator is visible then."""
     return torch._C._len_torch_dispatch_stack() > 0 or any(
-        isinstance(arg, Tensor) and type(arg).__torch_dispatch__ is not torch._C._disabled_torch_dispatch_impl
+        isinstance(arg, Tensor) and type(arg).__torch_dispatch__ is not UNWATCHED
         for arg in args)
 
 
