@@ -179,8 +179,8 @@ def backward(needs: tuple[bool, ...], grads: Any, outputs: Any, x: Any, timespan
     found = []
     for layer in range(depth + 1):
         split, count = ((groups, heads // groups), units) if layer == depth else ((1, wide), width)
-        of_sums = sums[:, :, layer * wide:layer * wide + split[0] * split[1]].reshape(batch * time, *split)
-        of_sums = of_sums[:, :, :count].reshape(batch * time, split[0] * count)
+        whole = sums[:, :, layer * wide:layer * wide + split[0] * split[1]].reshape(batch * time, *split)
+        of_sums = whole[:, :, :count].reshape(batch * time, split[0] * count)
         product = torch.from_numpy(of_sums).T @ torch.from_numpy(fed[layer].reshape(batch * time, fed[layer].shape[2]))
         found += [product.numpy().ravel(), of_sums.sum(0)]
     if mode == PURE:
