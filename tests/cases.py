@@ -10,16 +10,32 @@ import torch
 
 from neurosim import SIGNAL, Layer, Resolution
 from neurosim.filters import (
+    RF,
+    BSplines,
     Conv1d,
     Conv2d,
     Conv3d,
     Delay,
+    Diff,
+    Exp,
     LeakyHeat,
+    NLRectify,
+    NLRectifyScale,
+    NLRectifySquare,
+    NLSquare,
+    RaisedCosines,
+    Sigmoid,
+    SmoothConv,
+    Softplus,
     SpatialRecursive,
+    Sum,
     TemporalHighPass,
     TemporalLowPass,
+    TimePadding,
+    VariableDelay,
 )
 from neurosim.retina import OPL, Bipolar, GanglionInput, GanglionSpiking, Retina
+from neurosim.spiking import LIF, RefractoryLIF
 
 COARSE = Resolution(frame=0.005, pixels_per_degree=20.0)
 
@@ -82,6 +98,27 @@ def conv2d(dtype: torch.dtype) -> Conv2d:
     return layer
 
 
+def rf(dtype: torch.dtype, *size: int, **options: Any) -> RF:
+    """A receptive field with a free kernel of that many frames, two channels each way; of any frame without a size."""
+    layer = RF(2, 2, dtype=dtype, **options)
+    layer.set_weight(kernel(2, 2, 5, *(size or (1, 1))))
+    return layer
+
+
+def basis(dtype: torch.dtype) -> Conv3d:
+    """A convolution whose kernel is a sum of raised cosines, with one weight per pixel."""
+    layer = Conv3d(2, 2, dtype=dtype, resolution=COARSE)
+    layer.basis(RaisedCosines(n=4, last_peak=0.03), kernel(2, 2, 4, 3, 3))
+    return layer
+
+
+def splines(dtype: torch.dtype) -> Conv1d:
+    """A temporal convolution whose kernel is a sum of B-splines."""
+    layer = Conv1d(2, 2, dtype=dtype, resolution=COARSE)
+    layer.basis(BSplines(n=5, duration=0.05, offset=0.01), kernel(2, 2, 5))
+    return layer
+
+
 def retina(dtype: torch.dtype, **options: Any) -> Retina:
     """A small retina."""
     return Retina(dtype=dtype, resolution=COARSE, **options)
@@ -101,6 +138,25 @@ CASES = [
     Case("Conv3d-no-time-pad", lambda t: conv3d(t, time_pad=False, autopad=False), bitwise=False),
     Case("Conv2d", conv2d, bitwise=False),
     Case("Conv1d", conv1d, bitwise=False),
+    Case("Conv3d-basis", basis, bitwise=False),
+    Case("Conv1d-splines", splines, bitwise=False),
+    Case("RF", lambda t: rf(t), bitwise=False),
+    Case("RF-no-time-pad", lambda t: rf(t, bias=False, time_pad=False), bitwise=False),
+    Case("SmoothConv", lambda t: SmoothConv(3, 0.01, (3, 2), in_channels=2, out_channels=3, dtype=t), bitwise=False),
+    Case("VariableDelay", lambda t: VariableDelay([[[3.0]], [[1.0]]], dtype=t)),
+    Case("VariableDelay-signal", lambda t: VariableDelay(2, SIGNAL, dtype=t), shape=(2, 40, 5)),
+    Case("TimePadding", lambda t: TimePadding(3, dtype=t)),
+    Case("TimePadding-signal", lambda t: TimePadding(2, "zeros", SIGNAL, dtype=t), shape=(2, 40, 5)),
+    Case("Diff", lambda t: Diff(dtype=t)),
+    Case("Diff-signal", lambda t: Diff(SIGNAL, dtype=t), shape=(2, 40, 5)),
+    Case("Sum", lambda t: Sum(dtype=t)),
+    Case("NLRectify", lambda t: NLRectify(dtype=t)),
+    Case("NLRectifyScale", lambda t: NLRectifyScale(scale=1.7, bias=-0.3, dtype=t)),
+    Case("NLSquare", lambda t: NLSquare(scale=1.7, bias=-0.3, dtype=t)),
+    Case("NLRectifySquare", lambda t: NLRectifySquare(SIGNAL, scale=1.7, bias=-0.3, dtype=t), shape=(2, 40, 5)),
+    Case("Sigmoid", lambda t: Sigmoid(scale=1.7, bias=-0.3, dtype=t), bitwise=False),
+    Case("Exp", lambda t: Exp(scale=1.7, bias=-0.3, dtype=t), bitwise=False),
+    Case("Softplus", lambda t: Softplus(scale=1.7, bias=-0.3, dtype=t), bitwise=False),
     Case("OPL", lambda t: OPL(resolution=COARSE, dtype=t), low=0.0, high=255.0),
     Case("OPL-leaky", lambda t: OPL(leaky_heat=True, undershoot=False, resolution=COARSE, dtype=t), low=0.0, high=255.0),
     Case("Bipolar", lambda t: Bipolar(lambda_amp=100.0, resolution=COARSE, dtype=t), low=-5.0, high=5.0),
@@ -115,4 +171,9 @@ CASES = [
     Case("Retina", retina, low=0.0, high=255.0, smooth=False),
     Case("Retina-currents", lambda t: retina(t, spikes=False), low=0.0, high=255.0),
     Case("Retina-delays", lambda t: retina(t, stage_delays=True), low=0.0, high=255.0, smooth=False),
+    Case("LIF", lambda t: LIF(noise_sigma=0.2, dtype=t), low=0.0, high=400.0, smooth=False),
+    Case("LIF-signal", lambda t: LIF(SIGNAL, threshold=0.5, v_reset=0.1, dtype=t), shape=(2, 40, 5), low=0.0, high=400.0,
+         smooth=False),
+    Case("RefractoryLIF", lambda t: RefractoryLIF(refr_sigma=0.002, noise_sigma=0.1, dtype=t), low=0.0, high=400.0,
+         smooth=False),
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple
 
 import torch
@@ -11,7 +12,7 @@ from .._errors import ParameterError
 from .._param import Param, as_number
 from ..functional.convolution import causal_conv, replicate
 from ..stateful import ChunkLayer
-from .kernels import Exponential, Gaussian, HighPassExponential, Kernel
+from .kernels import Basis, Exponential, Gaussian, HighPassExponential, Kernel
 
 
 class HistoryState(NamedTuple):
@@ -114,6 +115,38 @@ class _Conv(ChunkLayer):
         self._needs_time("highpass_exponential")
         self._follow(HighPassExponential(tau=tau, relative_weight=relative_weight, resolution=self.resolution))
 
+    def basis(self, functions: Callable[[float], Tensor] | Any, weights: Any = None) -> None:
+        """A kernel that is a weighted sum of temporal functions; it follows `p.kernel.weights`.
+
+        Args:
+            functions: `RaisedCosines`, `BSplines`, another callable that gives (n, lag) for a frame length in s, or such
+                an array.
+            weights: (n,), (out, in, n), or (out, in, n, y, x) with one weight per pixel of the kernel; zeros for every
+                pixel of the present kernel when not given.
+        Raises: ParameterError; the kernel is then what it was.
+        """
+        self._needs_time("basis")
+        name = type(self).__name__
+        like = next(iter(self.parameters()))
+        values = as_number(name, "basis", functions(self.resolution.frame) if callable(functions) else functions,
+                           like.dtype, like.device)
+        if values.ndim != 2 or not values.numel():
+            raise ParameterError(name, "basis", "functions must be (n, lag)", tuple(values.shape))
+        n, channels = len(values), (self.out_channels, self.in_channels)
+        if weights is None:
+            weights = torch.zeros(*channels, n, *self.impulse_response().shape[3:])
+        w = as_number(name, "basis", weights, like.dtype, like.device)
+        if w.ndim in (1, 3):
+            w = w[..., None, None]
+        if w.ndim == 3:
+            w = w.expand(*channels, *w.shape)
+        if w.ndim != 5 or w.shape[:3] != (*channels, n) or not w.numel():
+            raise ParameterError(name, "basis", f"weights must be (n,), (out, in, n) or (out, in, n, y, x) with out, in, n = "
+                                 f"{channels[0]}, {channels[1]}, {n}", tuple(w.shape))
+        if not self.over_space and w.shape[3:] != (1, 1):
+            raise ParameterError(name, "basis", "weights extend over an axis that this layer does not filter", tuple(w.shape))
+        self._follow(Basis(values, w, resolution=self.resolution))
+
     def _needs_time(self, what: str) -> None:
         if not self.over_time:
             raise ParameterError(type(self).__name__, what, "this layer does not filter over time")
@@ -142,10 +175,14 @@ class _Conv(ChunkLayer):
         length = w.shape[2] - 1
         frames = torch.cat([state.frames, x], 2) if length else x
         bias = self.bias if "bias" in self._parameters else None
-        y = causal_conv(replicate(frames, w.shape[3], w.shape[4]) if self.autopad else frames, w, bias)
+        y = self._filtered(frames, w, bias)
         missing = length - int(state.seen)
         seen = (state.seen + x.shape[2]).clamp(max=length)
         return y[:, :, missing:], HistoryState(frames[:, :, frames.shape[2] - length:].clone(), seen)
+
+    def _filtered(self, frames: Tensor, w: Tensor, bias: Tensor | None) -> Tensor:
+        """The output for all frames that have their history among `frames`."""
+        return causal_conv(replicate(frames, w.shape[3], w.shape[4]) if self.autopad else frames, w, bias)
 
 
 class Conv3d(_Conv):
@@ -190,7 +227,7 @@ class Conv1d(_Conv):
     >>> import neurosim
     >>> decay = neurosim.filters.Conv1d()
     >>> decay.exponential(0.01)
-    >>> round(float(decay.impulse_response().sum()), 6)
+    >>> round(decay.impulse_response().sum().item(), 6)
     1.0
     """
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import torch
 from torch import Tensor
 
 from .._param import Param
@@ -43,3 +46,24 @@ class HighPassExponential(Kernel):
         """The kernel (1, 1, time, 1, 1), on dtype and device of `x`."""
         kernel = highpass_kernel(self.tau, self.relative_weight, self.resolution.frame)
         return kernel.to(x)[None, None, :, None, None]
+
+
+class Basis(Kernel):
+    """Kernel of a convolution: a weighted sum of given functions of time.
+
+    Args:
+        functions: (n, lag).
+        weights: (out, in, n, y, x).
+    """
+
+    functions: Tensor
+    weights = Param(None, user=False, doc="of each function (out, in, n, y, x)")
+
+    def __init__(self, functions: Tensor, weights: Tensor, **options: Any) -> None:
+        super().__init__(**options)
+        self.register_buffer("functions", functions)
+        self._add(type(self).weights, weights, weights.dtype, weights.device)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The kernel (out, in, time, y, x), on dtype and device of `x`."""
+        return torch.einsum("oinyx,nt->oityx", self.weights, self.functions).to(x)

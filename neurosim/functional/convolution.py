@@ -35,3 +35,17 @@ def causal_conv(x: Tensor, w: Tensor, bias: Tensor | None = None) -> Tensor:
         frames = x.movedim(2, 1).flatten(0, 1)
         return F.conv2d(frames, flipped[:, :, 0], bias).unflatten(0, (x.shape[0], x.shape[2])).movedim(1, 2)
     return F.conv3d(x, flipped, bias)
+
+
+def causal_readout(x: Tensor, w: Tensor, bias: Tensor | None = None) -> Tensor:
+    """`causal_conv` with a kernel as large as the frame, as one product over channels and pixels.
+
+    Args:
+        x: (batch, in, time, y, x).
+        w: impulse response (out, in, lag, y, x).
+        bias: (out,) or None.
+    Returns: (batch, out, time - lags + 1, 1, 1).
+    """
+    pixels = x.movedim(2, -1).flatten(1, 3)
+    weights = w.flip((2, 3, 4)).movedim(2, -1).flatten(1, 3)
+    return F.conv1d(pixels, weights, bias)[..., None, None]
