@@ -1,0 +1,141 @@
+"""Integrate-and-fire layers beside norse and snntorch: 16,384 neurons, 1,000 steps, forward and with surrogate gradients.
+
+    python benchmarks/spiking.py [--neurons 16384] [--steps 1000] [--rounds 5]
+
+norse and snntorch have to be there; install them with `pip install --no-deps norse snntorch nir nirtorch`, as they pull other
+builds of torch. All three get the same input, run in turn in one process with torch's number of threads, and the best time of
+the rounds counts: what is slower was disturbed. Without them only neurosim is timed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+
+import torch
+
+from neurosim import SIGNAL
+from neurosim.spiking import LIF
+
+WANTED = {"norse": (5.0, 2.0), "snntorch": (3.0, 2.0)}  # ratios promised, forward and with gradients
+
+Run = Callable[[torch.Tensor], torch.Tensor]
+
+
+def ours() -> Run:
+    """neurosim: one call for all steps."""
+    layer = LIF(SIGNAL, g_L=100.0)
+    return lambda x: layer.advance(x)[0]
+
+
+def ours_noisy() -> Run:
+    """The same with white noise."""
+    layer = LIF(SIGNAL, g_L=100.0, noise_sigma=0.1)
+    return lambda x: layer.advance(x)[0]
+
+
+def norse_lif() -> Run:
+    """norse's leaky integrate-and-fire cell without synaptic current: its fastest form."""
+    from norse.torch.functional.lif_box import LIFBoxFeedForwardState, LIFBoxParameters, lif_box_feed_forward_step
+
+    p = LIFBoxParameters(tau_mem_inv=torch.tensor(100.0))
+
+    def run(x: torch.Tensor) -> torch.Tensor:
+        state, spikes = LIFBoxFeedForwardState(v=torch.zeros_like(x[:, 0])), []
+        for frame in x.unbind(1):
+            z, state = lif_box_feed_forward_step(frame / 100, state, p, dt=0.001)
+            spikes.append(z)
+        return torch.stack(spikes, 1)
+
+    return run
+
+
+def norse_current() -> Run:
+    """norse's leaky integrate-and-fire cell with synaptic current, its standard one."""
+    from norse.torch.functional.lif import LIFFeedForwardState, LIFParameters, lif_feed_forward_step
+
+    p = LIFParameters()
+
+    def run(x: torch.Tensor) -> torch.Tensor:
+        zeros = torch.zeros_like(x[:, 0])
+        state, spikes = LIFFeedForwardState(v=zeros, i=zeros), []
+        for frame in x.unbind(1):
+            z, state = lif_feed_forward_step(frame / 100, state, p, dt=0.001)
+            spikes.append(z)
+        return torch.stack(spikes, 1)
+
+    return run
+
+
+def snntorch_leaky() -> Run:
+    """snntorch's first-order leaky neuron, reset to zero."""
+    import snntorch
+
+    cell = snntorch.Leaky(beta=0.9, reset_mechanism="zero")
+
+    def run(x: torch.Tensor) -> torch.Tensor:
+        v, spikes = cell.init_leaky(), []
+        for frame in x.unbind(1):
+            z, v = cell(frame / 1000, v)
+            spikes.append(z)
+        return torch.stack(spikes, 1)
+
+    return run
+
+
+MODELS: dict[str, Callable[[], Run]] = {
+    "neurosim LIF": ours, "neurosim LIF, noise": ours_noisy,
+    "norse lif_box": norse_lif, "norse lif": norse_current, "snntorch Leaky": snntorch_leaky}
+
+
+def forward(run: Run, x: torch.Tensor) -> float:
+    """Seconds without gradients."""
+    with torch.no_grad():
+        start = time.perf_counter()
+        run(x)
+        return time.perf_counter() - start
+
+
+def both(run: Run, x: torch.Tensor) -> float:
+    """Seconds forward and back to the input."""
+    own = x.clone().requires_grad_()
+    start = time.perf_counter()
+    run(own).mean().backward()
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    """Times every model that can be imported and prints the ratios."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--neurons", type=int, default=16_384)
+    parser.add_argument("--steps", type=int, default=1_000)
+    parser.add_argument("--rounds", type=int, default=5)
+    args = parser.parse_args()
+    x = 300 * torch.rand(1, args.steps, args.neurons, generator=torch.Generator().manual_seed(0))
+    runs = {}
+    for name, make in MODELS.items():
+        try:
+            runs[name] = make()
+        except ImportError as error:
+            print(f"{name}: not timed ({error})")
+    best = {(name, what): float("inf") for name in runs for what in (forward, both)}
+    for _ in range(args.rounds + 1):  # the first round compiles; best of all
+        for name, what in best:
+            best[name, what] = min(best[name, what], what(runs[name], x))
+    updates = args.neurons * args.steps
+    print(f"{args.neurons} neurons, {args.steps} steps, {torch.get_num_threads()} threads; best of {args.rounds + 1}")
+    print(f"{'':22}{'forward ms':>12}{'ns/update':>11}{'ratio':>7}{'with gradients ms':>20}{'ratio':>7}")
+    reference = [best["neurosim LIF", what] for what in (forward, both)]
+    for name in runs:
+        f, b = best[name, forward], best[name, both]
+        print(f"{name:22}{1e3 * f:12.1f}{1e9 * f / updates:11.2f}{f / reference[0]:7.1f}{1e3 * b:20.1f}{b / reference[1]:7.1f}")
+    for peer, (ahead, back) in WANTED.items():
+        times = [min((best[name, what] for name in runs if name.startswith(peer)), default=0.0) for what in (forward, both)]
+        if times[0]:
+            kept = times[0] >= ahead * reference[0] and times[1] >= back * reference[1]
+            print(f"at least {ahead:g} and {back:g} times as fast as {peer}: {'yes' if kept else 'NO'}")
+
+
+if __name__ == "__main__":
+    main()
