@@ -68,17 +68,30 @@ def make_op(name: str, reference: Callable[..., Any], shapes: Callable[..., Any]
         ctx.rest = inputs[len(tensors):]
         ctx.save_for_backward(*tensors, *outputs)
 
-    def autograd(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
+    def autograd(ctx: Any, *grads: Tensor | None, compiled: Callable[..., Any] = operator_backward) -> tuple[Any, ...]:
         inputs, outputs = ctx.saved_tensors[:ctx.count], ctx.saved_tensors[ctx.count:]
         needs = list(ctx.needs_input_grad[:ctx.count])
         whole = [torch.zeros_like(output) if grad is None else grad for grad, output in zip(grads, outputs)]
         if torch.is_grad_enabled():  # create_graph=True: the gradient has to be differentiable itself
             found = differentiate(reference, needs, whole, inputs, ctx.rest)
         else:
-            found = operator_backward(needs, whole, list(outputs), *inputs, *ctx.rest)
+            found = compiled(needs, whole, list(outputs), *inputs, *ctx.rest)
         return *(grad if need else None for need, grad in zip(needs, found)), *(None for _ in ctx.rest)
 
     operator.register_autograd(autograd, setup_context=setup_context)
+
+    class Eager(torch.autograd.Function):
+        """The same without the dispatcher, whose first call imports half of torch's compiler."""
+
+        @staticmethod
+        def forward(ctx: Any, *args: Any) -> Any:
+            result = run(*args)
+            setup_context(ctx, args, result)
+            return result
+
+        @staticmethod
+        def backward(ctx: Any, *grads: Any) -> Any:
+            return autograd(ctx, *grads, compiled=run_backward)
 
     def call(*args: Any) -> Any:
         compiling = torch.compiler.is_compiling()
@@ -91,8 +104,10 @@ def make_op(name: str, reference: Callable[..., Any], shapes: Callable[..., Any]
                 differentiable |= arg.requires_grad
         if not compiling and transformed():
             return reference(*args)
-        if watched or (differentiable and torch.is_grad_enabled()):
+        if watched:
             return operator(*args)
+        if differentiable and torch.is_grad_enabled():
+            return Eager.apply(*args)
         return run(*args)  # passing through torch's dispatcher costs more than a small frame
 
     call.__name__ = name
