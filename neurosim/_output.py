@@ -13,7 +13,6 @@ from torch import Tensor
 
 from ._axes import VIDEO, Axes
 from ._errors import UnknownName
-from ._param import value_text
 from ._tree import Row, html_table, text_table
 
 
@@ -168,7 +167,8 @@ class Output:
 
     # ---- what a person sees ---------------------------------------------------------------------------------------
     def _rows(self) -> list[Row]:
-        rows: list[Row] = [(name, str(tuple(x.shape)), str(x.dtype).removeprefix("torch."), value_text(x))
+        rows: list[Row] = [(name, str(tuple(x.shape)), str(x.dtype).removeprefix("torch."),
+                            f"{x.min().item():.4g} to {x.max().item():.4g}" if x.numel() else "")
                 for name, x in self._values.items()]
         rows += [(f"events of {name}", f"{len(events)} spikes", f"{events.cells} cells", "")
                  for name, events in self._events.items()]
