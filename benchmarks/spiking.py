@@ -16,7 +16,7 @@ from collections.abc import Callable
 import torch
 
 from neurosim import SIGNAL
-from neurosim.spiking import LIF
+from neurosim.spiking import LIF, Izhikevich
 
 WANTED = {"norse": (5.0, 2.0), "snntorch": (3.0, 2.0)}  # ratios promised, forward and with gradients
 
@@ -33,6 +33,12 @@ def ours_noisy() -> Run:
     """The same with white noise."""
     layer = LIF(SIGNAL, g_L=100.0, noise_sigma=0.1)
     return lambda x: layer.advance(x)[0]
+
+
+def ours_izhikevich() -> Run:
+    """Izhikevich's neurons, no competitor."""
+    layer = Izhikevich(SIGNAL)
+    return lambda x: layer.advance(x / 10)[0]
 
 
 def norse_lif() -> Run:
@@ -85,7 +91,7 @@ def snntorch_leaky() -> Run:
 
 
 MODELS: dict[str, Callable[[], Run]] = {
-    "neurosim LIF": ours, "neurosim LIF, noise": ours_noisy,
+    "neurosim LIF": ours, "neurosim LIF, noise": ours_noisy, "neurosim Izhikevich": ours_izhikevich,
     "norse lif_box": norse_lif, "norse lif": norse_current, "snntorch Leaky": snntorch_leaky}
 
 

@@ -35,7 +35,7 @@ from neurosim.filters import (
     VariableDelay,
 )
 from neurosim.retina import OPL, Bipolar, GanglionInput, GanglionSpiking, Retina
-from neurosim.spiking import LIF, RefractoryLIF
+from neurosim.spiking import LIF, Izhikevich, RefractoryLIF
 
 COARSE = Resolution(frame=0.005, pixels_per_degree=20.0)
 
@@ -177,3 +177,6 @@ CASES = [
     Case("RefractoryLIF", lambda t: RefractoryLIF(refr_sigma=0.002, noise_sigma=0.1, dtype=t), low=0.0, high=400.0,
          smooth=False),
 ]
+    Case("Izhikevich", lambda t: Izhikevich(longest_step=0.002, resolution=COARSE, dtype=t), low=0.0, high=30.0, smooth=False),
+    Case("Izhikevich-signal", lambda t: Izhikevich.named("tonic_bursting", SIGNAL, dtype=t), shape=(2, 40, 5), low=0.0,
+         high=60.0, smooth=False),
