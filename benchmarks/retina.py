@@ -2,14 +2,16 @@
 
     python benchmarks/retina.py [--sizes 32 64 128 256 512] [--seconds 1.0] [--dtype float32] [--threads 1]
 
-Times are CPU time of one process with the given number of threads, medians over repeated chunks after a warm-up. The cost of
-one compiled sigmoid is printed beside them, as a yardstick of the core: convis 0.6.4 runs its default retina (two channels,
+`dt` is the length of the chunks in frames. Times are CPU time of one process with the given number of threads, medians over
+repeated chunks after a warm-up. The cost of one compiled sigmoid is printed beside them, as a yardstick of the core: convis 0.6.4 runs its default retina (two channels,
 chunks of 100, no gradient) at 47 frames per second of CPU time at 128 x 128 on a core where that sigmoid costs 1.7 ns.
 """
 
 from __future__ import annotations
 
 import argparse
+import ctypes
+import gc
 import statistics
 import time
 from collections.abc import Callable
@@ -61,12 +63,19 @@ def per_frame(call: Callable[[], object], frames: int, seconds: float) -> float:
     return statistics.median(costs)
 
 
-def resident() -> float:
-    """Resident memory of this process in MB."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmRSS"):
-            return int(line.split()[1]) / 1024
-    return float("nan")
+def resident(what: str = "VmRSS") -> float:
+    """Resident memory of this process in MB: as it is now, or (VmHWM) the most since `from_here`. NaN outside Linux."""
+    status = Path("/proc/self/status")
+    lines = status.read_text().splitlines() if status.exists() else []
+    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith(what)), float("nan"))
+
+
+def from_here() -> None:
+    """Forgets the highest resident memory so far, and hands back what the allocator keeps."""
+    gc.collect()
+    if Path("/proc/self/clear_refs").exists():
+        ctypes.CDLL(None).malloc_trim(0)
+        Path("/proc/self/clear_refs").write_text("5")
 
 
 def stages(dtype: torch.dtype) -> dict[str, Callable[[], neurosim.Layer]]:
@@ -108,21 +117,22 @@ def inputs(size: int, frames: int, dtype: torch.dtype) -> dict[str, torch.Tensor
 def measure(sizes: list[int], seconds: float, dtype: torch.dtype) -> dict[tuple[str, int], float]:
     """Prints the table; gives frames per CPU-second by stage and size."""
     found = {}
-    print(f"{'stage':28}{'size':>6}{'frames/s':>11}{'ns/pixel-frame':>16}{'peak MB/chunk':>15}{'state kB':>10}")
+    print(f"{'stage':28}{'size':>6}{'dt':>5}{'frames/s':>11}{'ns/pixel-frame':>16}{'MB per chunk':>15}{'state kB':>10}")
     for size in sizes:
-        frames = max(4, min(100, (1 << 21) // size**2))
+        frames = max(4, min(400, (1 << 21) // size**2))  # a chunk of about 8 MB
         given = inputs(size, frames, dtype)
         for name, make in stages(dtype).items():
             layer, x = make(), given[name.split(",")[0].split(" ")[0]]
             with torch.no_grad():
                 cost = per_frame(lambda layer=layer, x=x: layer(x), frames, seconds)  # type: ignore[misc]
             state = sum(t.numel() * t.element_size() for t in layer.get_state().values()) / 1024
+            from_here()
             before = resident()
-            kept = layer.run(x)
-            grown = max(resident() - before, 0.0)
-            del kept
+            with torch.no_grad():
+                layer(x)
+            grown = resident("VmHWM") - before
             found[name, size] = 1 / cost
-            print(f"{name:28}{size:>6}{1 / cost:>11.1f}{cost / size**2 * 1e9:>16.1f}{grown:>15.1f}{state:>10.0f}")
+            print(f"{name:28}{size:>6}{frames:>5}{1 / cost:>11.1f}{cost / size**2 * 1e9:>16.1f}{grown:>15.1f}{state:>10.0f}")
     return found
 
 
