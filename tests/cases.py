@@ -34,8 +34,36 @@ from neurosim.filters import (
     TimePadding,
     VariableDelay,
 )
+from neurosim.liquid import LTC, AutoNCP, CfC
+from neurosim.models import (
+    LN,
+    LNFDLNF,
+    LNLN,
+    LNLNLN,
+    LNLNLNLN,
+    RFN,
+    Dict,
+    L,
+    List,
+    LNCascade,
+    McIntosh,
+    Parallel,
+    Recurrent,
+    Sequential,
+)
+from neurosim.models import RF as RFModel
 from neurosim.retina import OPL, Bipolar, GanglionInput, GanglionSpiking, Retina
-from neurosim.spiking import LIF, Izhikevich, RefractoryLIF
+from neurosim.spiking import (
+    LIF,
+    AdaptiveExponential,
+    FitzHughNagumo,
+    HodgkinHuxley,
+    IntegrativeMotionSensor,
+    Izhikevich,
+    Poisson,
+    RatioMotionSensor,
+    RefractoryLIF,
+)
 
 COARSE = Resolution(frame=0.005, pixels_per_degree=20.0)
 
@@ -119,6 +147,44 @@ def splines(dtype: torch.dtype) -> Conv1d:
     return layer
 
 
+def drawn(module: Any, scale: float = 0.5) -> Any:
+    """The module with fixed random kernels: models start at zero, torch's modules by torch's own dice."""
+    g = torch.Generator().manual_seed(2)
+    with torch.no_grad():
+        for value in module.parameters():
+            if value.ndim:
+                value.copy_(scale * torch.randn(value.shape, generator=g, dtype=value.dtype))
+    return module
+
+
+def soft(model: Any, dtype: torch.dtype) -> Any:
+    """The model without kinks, so that differences of its output are its gradients."""
+    for name, part in list(model.named_children()):
+        if isinstance(part, NLRectify):
+            setattr(model, name, Softplus(dtype=dtype))
+    return model
+
+
+WIDE = (2, 2, 3, 3, 3)
+SMALL = (2, 2, 40, 4, 3)
+
+
+def recurrent(dtype: torch.dtype, kind: type[torch.nn.Module], *args: Any, **options: Any) -> Recurrent:
+    """A torch recurrent module."""
+    return Recurrent(drawn(kind(2, 4, *args, dtype=dtype, **options)))
+
+
+def to_signal(x: torch.Tensor) -> torch.Tensor:
+    """A video as a signal with its channels and pixels as features."""
+    return x.movedim(2, 1).flatten(2)
+
+
+def mixed(dtype: torch.dtype) -> Sequential:
+    """A video that becomes a signal on its way."""
+    return Sequential(TemporalLowPass(tau=0.01, dtype=dtype), Sum(("y", "x"), dtype=dtype), to_signal,
+                      Recurrent(drawn(torch.nn.GRU(2, 4, batch_first=True, dtype=dtype))))
+
+
 def retina(dtype: torch.dtype, **options: Any) -> Retina:
     """A small retina."""
     return Retina(dtype=dtype, resolution=COARSE, **options)
@@ -157,6 +223,28 @@ CASES = [
     Case("Sigmoid", lambda t: Sigmoid(scale=1.7, bias=-0.3, dtype=t), bitwise=False),
     Case("Exp", lambda t: Exp(scale=1.7, bias=-0.3, dtype=t), bitwise=False),
     Case("Softplus", lambda t: Softplus(scale=1.7, bias=-0.3, dtype=t), bitwise=False),
+    Case("L", lambda t: drawn(L(WIDE, True, dtype=t)), shape=SMALL, bitwise=False),
+    Case("RF-model", lambda t: drawn(RFModel((2, 2, 4, 1, 1), dtype=t)), bitwise=False),
+    Case("LN", lambda t: drawn(LN(WIDE, dtype=t)), shape=SMALL, bitwise=False),
+    Case("RFN", lambda t: drawn(RFN((2, 2, 4, 1, 1), True, dtype=t)), bitwise=False),
+    Case("LNLN", lambda t: drawn(LNLN(WIDE, dtype=t)), shape=SMALL, bitwise=False),
+    Case("LNLNLN", lambda t: drawn(LNLNLN((2, 2, 2, 2, 2), True, dtype=t)), shape=SMALL, bitwise=False),
+    Case("LNLNLNLN", lambda t: drawn(LNLNLNLN((2, 2, 2, 1, 1), True, dtype=t)), shape=SMALL, bitwise=False),
+    Case("LNCascade", lambda t: drawn(LNCascade(2, WIDE, True, nonlinearity=torch.nn.Softplus, dtype=t)), shape=SMALL,
+         bitwise=False),
+    Case("LNFDLNF", lambda t: soft(drawn(LNFDLNF((2, 2, 2, 1, 2), True, feedback_length=3, dtype=t)), t), shape=SMALL, bitwise=False),
+    Case("McIntosh", lambda t: soft(McIntosh((3, 3, 3), True, 3, (2, 1, 1), 2, 3, in_channels=2, dtype=t), t), shape=SMALL,
+         bitwise=False),
+    Case("Sequential", lambda t: Sequential(TemporalLowPass(tau=0.01, dtype=t), Diff(), torch.square)),
+    Case("Sequential-mixed", mixed, bitwise=False),
+    Case("Parallel", lambda t: Parallel(TemporalLowPass(tau=0.01, dtype=t), Delay(2))),
+    Case("Parallel-signal", lambda t: Parallel(TemporalLowPass(SIGNAL, tau=0.01, dtype=t), Delay(2, SIGNAL), join="sum"),
+         shape=(2, 40, 5)),
+    Case("List", lambda t: List(TemporalLowPass(tau=0.01, dtype=t), Delay(2), mode="parallel", join="sum")),
+    Case("Dict", lambda t: Dict({"membrane": TemporalLowPass(tau=0.01, dtype=t), "rate": Exp(dtype=t)}), bitwise=False),
+    Case("Recurrent-LSTM", lambda t: recurrent(t, torch.nn.LSTM, 2), shape=(2, 40, 2), bitwise=False),
+    Case("Recurrent-GRU", lambda t: recurrent(t, torch.nn.GRU, batch_first=True), shape=(2, 40, 2), bitwise=False),
+    Case("Recurrent-cell", lambda t: recurrent(t, torch.nn.LSTMCell), shape=(2, 40, 2), bitwise=False),
     Case("OPL", lambda t: OPL(resolution=COARSE, dtype=t), low=0.0, high=255.0),
     Case("OPL-leaky", lambda t: OPL(leaky_heat=True, undershoot=False, resolution=COARSE, dtype=t), low=0.0, high=255.0),
     Case("Bipolar", lambda t: Bipolar(lambda_amp=100.0, resolution=COARSE, dtype=t), low=-5.0, high=5.0),
@@ -174,9 +262,25 @@ CASES = [
     Case("LIF", lambda t: LIF(noise_sigma=0.2, dtype=t), low=0.0, high=400.0, smooth=False),
     Case("LIF-signal", lambda t: LIF(SIGNAL, threshold=0.5, v_reset=0.1, dtype=t), shape=(2, 40, 5), low=0.0, high=400.0,
          smooth=False),
-    Case("RefractoryLIF", lambda t: RefractoryLIF(refr_sigma=0.002, noise_sigma=0.1, dtype=t), low=0.0, high=400.0,
-         smooth=False),
-]
     Case("Izhikevich", lambda t: Izhikevich(longest_step=0.002, resolution=COARSE, dtype=t), low=0.0, high=30.0, smooth=False),
     Case("Izhikevich-signal", lambda t: Izhikevich.named("tonic_bursting", SIGNAL, dtype=t), shape=(2, 40, 5), low=0.0,
          high=60.0, smooth=False),
+    Case("AdaptiveExponential", lambda t: AdaptiveExponential(SIGNAL, longest_step=0.0005, dtype=t), shape=(2, 40, 5),
+         low=0.0, high=3e-9, smooth=False),
+    Case("FitzHughNagumo", lambda t: FitzHughNagumo(resolution=Resolution(frame=0.0001), dtype=t), shape=(2, 2, 40, 3, 4)),
+    Case("HodgkinHuxley-signal", lambda t: HodgkinHuxley(SIGNAL, resolution=Resolution(frame=0.00005), dtype=t),
+         shape=(2, 40, 5), low=0.0, high=40.0),
+    Case("Poisson", lambda t: Poisson(dtype=t), low=0.0, high=900.0, smooth=False),
+    Case("Poisson-signal", lambda t: Poisson(SIGNAL, seed=2, dtype=t), shape=(2, 40, 5), low=0.0, high=900.0, smooth=False),
+    Case("IntegrativeMotionSensor", lambda t: IntegrativeMotionSensor(dtype=t), low=-900.0, high=900.0, smooth=False),
+    Case("RatioMotionSensor-signal", lambda t: RatioMotionSensor(SIGNAL, dtype=t), shape=(2, 40, 5), low=0.6, high=3.0,
+         smooth=False),
+    Case("RefractoryLIF", lambda t: RefractoryLIF(refr_sigma=0.002, noise_sigma=0.1, dtype=t), low=0.0, high=400.0,
+         smooth=False),
+    Case("LTC", lambda t: LTC(2, AutoNCP(12, 3), dtype=t), shape=(2, 40, 2)),
+    Case("LTC-clamp", lambda t: LTC(2, 3, positive="clamp", input_mapping=None, dtype=t), shape=(2, 40, 2)),
+    Case("LTC-mixed-rk4", lambda t: LTC(2, 3, mixed_memory=True, solver="rk4", dtype=t), shape=(2, 40, 2)),
+    Case("CfC", lambda t: CfC(2, 5, proj_size=3, backbone_units=8, dtype=t), shape=(2, 40, 2)),
+    Case("CfC-pure-mixed", lambda t: CfC(2, 3, mode="pure", backbone_layers=0, mixed_memory=True, dtype=t), shape=(2, 40, 2)),
+    Case("CfC-wired", lambda t: CfC(2, AutoNCP(12, 3), mode="no_gate", recurrent="wiring", dtype=t), shape=(2, 40, 2)),
+]
