@@ -6,7 +6,7 @@ import sys
 from types import ModuleType
 from typing import Any
 
-from . import _defaults, filters, models, optim, plot, retina, spiking, streams
+from . import _defaults, filters, liquid, models, optim, plot, retina, spiking, streams
 from ._axes import SIGNAL, VIDEO, Axes
 from ._errors import (
     ConfigError,
@@ -32,7 +32,7 @@ __all__ = [
     "SIGNAL", "VIDEO", "Axes", "ChunkLayer", "ConfigError", "Constant", "Events", "FrameLayer", "InputError", "Layer",
     "MissingExtra", "NeurosimError", "Output", "Param", "Parameter", "ParameterError", "Resolution", "Runner",
     "RunnerError", "Spikes", "StateError", "Stats", "StreamError", "UnknownName", "default_grad_enabled",
-    "default_resolution", "filters", "models", "optim", "plot", "retina", "scan", "spiking", "streams",
+    "default_resolution", "filters", "liquid", "models", "optim", "plot", "retina", "scan", "spiking", "streams",
 ]
 
 

@@ -1,6 +1,8 @@
 """Liquid networks: wirings and, on them, networks whose time constants follow their input."""
 
+from .cfc import CfC
+from .ltc import LTC
 from .recipes import NCP, AutoNCP, FullyConnected, Random, Recipe, wiring_from_dict
 from .wirings import SynapseList, Wiring
 
-__all__ = ["Wiring", "SynapseList", "Recipe", "FullyConnected", "Random", "NCP", "AutoNCP", "wiring_from_dict"]
+__all__ = ["LTC", "CfC", "Wiring", "SynapseList", "Recipe", "FullyConnected", "Random", "NCP", "AutoNCP", "wiring_from_dict"]

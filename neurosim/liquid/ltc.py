@@ -1,0 +1,174 @@
+"""Liquid time-constant networks as a layer."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn.functional import softplus
+
+from .._errors import ParameterError
+from .._param import Param, declared
+from ..functional.ltc import SOLVERS, LTCParams, LTCState, Wires, ltc_scan, ltc_time_constants
+from ._base import NOTHING, _Given, _Liquid, wired
+from ._scan import Cell, scan_cell
+from ._start import ltc_start
+from .recipes import Recipe
+from .wirings import Wiring
+
+MAPPINGS = ("affine", "linear", None)
+POSITIVE = {"softplus": softplus, "clamp": lambda x: x.clamp(min=0)}
+NEURON, SYNAPSE = ("gleak", "vleak", "cm"), ("w", "sigma", "mu", "erev")
+
+
+class LTC(_Liquid):
+    """Liquid time-constant network: neurons whose time constants follow their input, on sparse conductance synapses.
+
+    Every neuron j obeys cm_j dv_j/dt = gleak_j (vleak_j - v_j) + sum over its synapses of g (erev - v_j), each with the
+    conductance g = w s(sigma (v_pre - mu)), s the logistic function. There is one value for each synapse that exists,
+    sorted by target. gleak, cm, w and sensory_w act through `positive` and are free parameters: no optimizer step
+    makes what acts negative. `acting()` gives the values that act.
+
+    Args:
+        inputs: number of input features.
+        wiring: a wiring, a recipe (`AutoNCP(16, 4)`), or a number of units, then fully connected.
+        input_mapping, output_mapping: "affine" (weight and bias per feature), "linear" (weight) or None.
+        ode_unfolds: sub-steps of a step.
+        epsilon: added to the summed conductance.
+        positive: "softplus", or "clamp" (0 where the parameter is negative; no gradient there).
+        mixed_memory: an LSTM in front of the network that keeps what time constants forget.
+        solver: "semi_implicit", "euler" or "rk4"; see `functional.ltc.ltc_scan`.
+        timespan_feature: number of the feature of x that holds the elapsed seconds of each step; x then has one feature
+            more than `inputs`, so that irregular recordings can be streamed.
+        seed: of the initial values; they are those of ncps after torch.manual_seed(seed).
+        values: initial values by name, such as gleak=0.5.
+    Shape: signal (batch, time, inputs) to (batch, time, outputs of the wiring). At rest v = 0.
+    Raises: ParameterError, InputError, StateError.
+    Reference: Hasani et al., Liquid time-constant networks, AAAI 2021; Lechner et al., Neural circuit policies, Nature
+        Machine Intelligence 2020, whose synapses and solver these are. Departs from ncps: a step of 0 s keeps the state.
+
+    >>> import neurosim, torch
+    >>> ltc = neurosim.liquid.LTC(2, neurosim.liquid.AutoNCP(16, 3))
+    >>> ltc(torch.ones(4, 10, 2), timespans=torch.rand(4, 10)).shape
+    torch.Size([4, 10, 3])
+    """
+
+    state_type = LTCState
+    signals: ClassVar = {"v": "potential of every neuron", "tau": "effective time constant of every neuron in s"}
+
+    gleak = Param(None, unit="1/s", doc="leak conductance per unit of capacitance, before `positive`")
+    vleak = Param(None, doc="resting potential")
+    cm = Param(None, doc="membrane capacitance, before `positive`")
+    w = Param(None, unit="1/s", doc="conductance of each open synapse, before `positive`")
+    sigma = Param(None, doc="steepness of each synapse's activation")
+    mu = Param(None, doc="presynaptic potential at which each synapse is half open")
+    erev = Param(None, doc="reversal potential of each synapse; positive excites")
+    sensory_w = Param(None, unit="1/s", doc="conductance of each open sensory synapse, before `positive`")
+    sensory_sigma = Param(None, doc="steepness of each sensory synapse's activation")
+    sensory_mu = Param(None, doc="input at which each sensory synapse is half open")
+    sensory_erev = Param(None, doc="reversal potential of each sensory synapse")
+    input_w = Param(None, user=False, doc="weight of each input feature")
+    input_b = Param(None, user=False, doc="bias of each input feature")
+    output_w = Param(None, user=False, doc="weight of each output")
+    output_b = Param(None, user=False, doc="bias of each output")
+
+    _source: Tensor
+    _target: Tensor
+    _sensory_source: Tensor
+    _sensory_target: Tensor
+
+    def __init__(self, inputs: int, wiring: Wiring | Recipe | int, *, input_mapping: str | None = "affine",
+                 output_mapping: str | None = "affine", ode_unfolds: int = 6, epsilon: float = 1e-8,
+                 positive: str = "softplus", mixed_memory: bool = False, solver: str = "semi_implicit",
+                 timespan_feature: int | None = None, seed: int = 0, resolution: Any = None,
+                 dtype: torch.dtype | None = None, device: Any = None, **values: Any) -> None:
+        made = wired(wiring, inputs, "LTC")
+        super().__init__(made.inputs, made.units, made, mixed_memory, timespan_feature, resolution=resolution)
+        for name, choice, choices in (("input_mapping", input_mapping, MAPPINGS), ("positive", positive, tuple(POSITIVE)),
+                                      ("output_mapping", output_mapping, MAPPINGS), ("solver", solver, tuple(SOLVERS))):
+            if choice not in choices:
+                raise ParameterError("LTC", name, f"choose from {list(choices)}", choice)
+        if ode_unfolds < 1:
+            raise ParameterError("LTC", "ode_unfolds", "must be at least 1", ode_unfolds)
+        self.outputs, self.ode_unfolds, self.epsilon = made.outputs, ode_unfolds, epsilon
+        self.positive, self.solver = positive, solver
+        for prefix, synapses in (("_", made.synapses), ("_sensory_", made.sensory_synapses)):
+            for side, numbers in (("source", synapses.source), ("target", synapses.target)):
+                self.register_buffer(prefix + side, torch.as_tensor(numbers, device=device), persistent=False)
+        generator = torch.Generator().manual_seed(seed)
+        start = self._sparse(ltc_start(made.inputs, made.units, generator))
+        start["erev"] = torch.as_tensor(made.synapses.polarity, dtype=torch.float32)
+        start["sensory_erev"] = torch.as_tensor(made.sensory_synapses.polarity, dtype=torch.float32)
+        for which, mapping, size in (("input", input_mapping, made.inputs), ("output", output_mapping, made.outputs)):
+            if mapping is not None:
+                start[f"{which}_w"] = torch.ones(size)
+            if mapping == "affine":
+                start[f"{which}_b"] = torch.zeros(size)
+        for name, value in start.items():
+            self._add(declared(LTC)[name], value, dtype, device)
+        self._add_memory(generator, dtype, device)
+        for name, value in values.items():
+            if name not in self._parameters:
+                raise ParameterError("LTC", name, f"unknown; choose from {list(self._parameters)}", value)
+            self.p[name] = value
+
+    def _sparse(self, dense: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Values at the synapses that exist, from matrices over all pairs; others as they are."""
+        source, target, sensory_source, sensory_target = (numbers.cpu() for numbers in self.wires)
+        pairs = {False: (source, target), True: (sensory_source, sensory_target)}
+        return {name: value if value.ndim == 1 else value[pairs[name.startswith("sensory_")]]
+                for name, value in dense.items()}
+
+    @property
+    def wires(self) -> Wires:
+        """Where each synapse starts and ends."""
+        return Wires(self._source, self._target, self._sensory_source, self._sensory_target)
+
+    def acting(self) -> LTCParams:
+        """The values as they act, conductances and capacitances made positive."""
+        positive = POSITIVE[self.positive]
+        return LTCParams(positive(self.gleak), self.vleak, positive(self.cm),
+                         positive(self.w), self.sigma, self.mu, self.erev,
+                         positive(self.sensory_w), self.sensory_sigma, self.sensory_mu, self.sensory_erev)
+
+    def mapped(self, x: Tensor, which: str) -> Tensor:
+        """The input or output map."""
+        for name, apply in ((f"{which}_w", torch.mul), (f"{which}_b", torch.add)):
+            if name in self._parameters:
+                x = apply(x, getattr(self, name))
+        return x
+
+    def bound(self) -> Cell:
+        """See `functional.ltc.ltc_scan`."""
+        p, wires = self.acting(), self.wires
+
+        def cell(x: Tensor, v: Tensor, timespans: Tensor) -> Tensor:
+            return ltc_scan(p, wires, LTCState(v), self.mapped(x, "input"), timespans, unfolds=self.ode_unfolds,
+                            epsilon=self.epsilon, solver=self.solver)[0]
+
+        return cell
+
+    def read(self, states: Tensor) -> Tensor:
+        """The output map of the motor neurons."""
+        return self.mapped(states[:, :, :self.outputs], "output")
+
+    def _signals(self, cell: Cell, x: Tensor, states: Tensor) -> None:
+        self.emit("v", states)
+        if self.wants("tau"):
+            self.emit("tau", self._tau(x, states))
+
+    def _tau(self, x: Tensor, states: Tensor) -> Tensor:
+        return ltc_time_constants(self.acting(), self.wires, states, self.mapped(x, "input"))
+
+    def time_constants(self, x: Any, timespans: Any = None) -> Tensor:
+        """Effective time constant of every neuron after every step of a recording that starts at rest.
+
+        Args: x, timespans: as for calling the layer; its state is neither used nor changed.
+        Returns: (batch, time, units), seconds. While running, `record=["tau"]` gives the same.
+        Reference: Hasani et al. 2021, theorem 1 (tau_sys).
+        """
+        x, timespans, _ = self._parts(self._door(x), _Given(timespans) if timespans is not None else NOTHING, "LTC")
+        rest = self.initial_state(x)
+        states, _ = scan_cell(self.bound(), self._memory(), x, rest[0], rest.c if self.mixed_memory else None, timespans)
+        return self._tau(x, states)
