@@ -113,7 +113,8 @@ def adaptive_exponential_step(x: Tensor, state: AdaptiveExponentialState, h: flo
     tau_w dw/dt = a (v - e_leak) - w, in steps of order 4; at the end of a step with v >= v_peak a spike, v = v_reset, w += b.
 
     Spike times are on the grid of the steps: order 1. Within the step of a spike the exponent is held at 10 and the potential
-    that drives w at v_peak, so that what a step overshoots leaves no trace; with the published values that delays a spike by 11 us.
+    that drives w at v_peak, so that what a step overshoots leaves no trace; with the published values that delays a spike by
+    11 us.
 
     Args:
         x: current of the frame in A.
