@@ -13,7 +13,7 @@ from ._axes import SIGNAL, VIDEO, Axes
 from ._errors import InputError, ParameterError
 from ._output import Output
 from .streams import Source, as_source
-from .streams.base import whole
+from .streams.base import to_numbers, whole
 
 
 def frames_to_chunk(frames: Any, axes: Axes, where: str) -> Any:
@@ -58,7 +58,7 @@ class Feed:
             input = input[0]
         self.source: Source | None = None
         if isinstance(input, list | tuple):
-            input = np.asarray(input)
+            input = to_numbers(input, where)
         if isinstance(input, np.ndarray | Tensor):
             self._data = axes.promote(input, where)
             self.total: int | None = self._data.shape[axes.time]

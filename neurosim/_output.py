@@ -12,8 +12,10 @@ import torch
 from torch import Tensor
 
 from ._axes import VIDEO, Axes
-from ._errors import UnknownName
+from ._errors import ParameterError, UnknownName
 from ._tree import Row, html_table, text_table
+
+EVENTS = "events"  # the signal under which a spiking layer offers its spikes
 
 
 class Spikes(NamedTuple):
@@ -47,6 +49,10 @@ class Events:
         """The events of consecutive stretches, as one."""
         return Events(torch.cat([part.batch for part in parts]), torch.cat([part.cell for part in parts]),
                       torch.cat([part.time for part in parts]), parts[0].cells)
+
+    def first(self, n: int) -> Events:
+        """The first `n` of them."""
+        return Events(self.batch[:n], self.cell[:n], self.time[:n], self.cells)
 
     def __len__(self) -> int:
         return len(self.time)
@@ -187,5 +193,7 @@ class Output:
 
 
 def as_output(result: Any, axes: Axes, frame: float) -> Output:
-    """What a layer's forward returned, a tensor or an `Output`, as an `Output`."""
+    """What a layer's forward returned, a tensor or an `Output`, as an `Output`. Raises ParameterError for another thing."""
+    if not isinstance(result, Output | Tensor):
+        raise ParameterError("Layer", "forward", "must return a tensor or an Output", type(result).__name__)
     return result if isinstance(result, Output) else Output({"output": result}, axes=axes, frame=frame)

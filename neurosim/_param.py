@@ -63,7 +63,8 @@ class Param:
     def range(self) -> str:
         """The values allowed, as text: `(0, inf)`, `[0, 1]` or the list of choices; empty when all are."""
         if self.choices is not None:
-            return str(self.choices)
+            few = len(self.choices) < 5
+            return str(self.choices) if few else f"[{self.choices[0]}, {self.choices[1]}, ..., {self.choices[-1]}]"
         if self.above is None and self.at_least is None and self.at_most is None:
             return ""
         low = f"({self.above:g}" if self.above is not None else f"[{self.at_least:g}" if self.at_least is not None \
@@ -71,8 +72,8 @@ class Param:
         return f"{low}, {self.at_most:g}]" if self.at_most is not None else f"{low}, inf)"
 
     def check(self, where: str, value: Tensor) -> None:
-        """Raises `ParameterError` when an element of `value` is NaN or outside the range."""
-        inside = ~torch.isnan(value)
+        """Raises `ParameterError` when an element of `value` is not finite or outside the range."""
+        inside = torch.isfinite(value)
         if self.choices is not None:
             inside &= torch.isin(value, torch.tensor(self.choices, dtype=value.dtype, device=value.device))
         if self.above is not None:
@@ -82,8 +83,9 @@ class Param:
         if self.at_most is not None:
             inside &= value <= self.at_most
         if not bool(inside.all()):
-            need = "must not be NaN" if not self.range else f"choose from {self.choices}" if self.choices else \
-                f"must lie in {self.range} {self.unit}".rstrip()
+            need = f"choose from {self.choices}" if self.choices else \
+                f"must lie in {self.range} {self.unit}".rstrip() if self.range else \
+                "must not be NaN" if bool(value.isnan().any()) else "must be finite"
             raise ParameterError(where, self.name, need, value[~inside].flatten()[0].item())
 
     def make(self, where: str, value: Any, *, requires_grad: bool, dtype: torch.dtype | None = None,

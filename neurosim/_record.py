@@ -8,9 +8,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from ._errors import ParameterError, StateError, UnknownName
-from ._output import Events, Output
-
-EVENTS = "events"
+from ._output import EVENTS, Events, Output
+from ._stacks import Remembering
 
 
 def recordable(model: nn.Module) -> list[str]:
@@ -34,9 +33,16 @@ class Recorder:
             raise ParameterError(type(model).__name__, "record", "must be a list of paths", paths)
         modules = dict(model.named_modules())
         self._wanted: dict[str, tuple[Any, str]] = {}
+        self._plain: dict[str, nn.Module] = {}  # modules of torch, which do not tell what they compute
+        self._hooks: list[Any] = []
+        self._passed: dict[str, Any] = {}
         for path in paths:
             owner, _, signal = path.rpartition(".")
-            if path in modules and path:
+            if signal == EVENTS and owner in modules and EVENTS in getattr(modules[owner], "signals", ()):
+                continue  # spikes are always listened to
+            if path in modules and path and not isinstance(modules[path], Remembering):
+                self._plain[path] = modules[path]
+            elif path in modules and path:
                 self._wanted[path] = (modules[path], "output")
             elif owner in modules and signal in getattr(modules[owner], "signals", ()):
                 self._wanted[path] = (modules[owner], signal)
@@ -47,17 +53,23 @@ class Recorder:
     def __enter__(self) -> Recorder:
         for layer, name in [*self._wanted.values(), *((layer, EVENTS) for layer in self._spiking.values())]:
             layer._taps = {**(layer._taps or {}), name: None}
+        for path, module in self._plain.items():
+            self._hooks.append(module.register_forward_hook(
+                lambda module, x, y, path=path: self._passed.__setitem__(path, y)))
         return self
 
     def __exit__(self, *error: object) -> None:
         for layer in [*(layer for layer, _ in self._wanted.values()), *self._spiking.values()]:
             layer._taps = None
+        for hook in self._hooks:
+            hook.remove()
+        self._hooks, self._passed = [], {}
 
     def take(self) -> tuple[dict[str, Tensor], dict[str, Events]]:
         """What was heard since the last chunk: values and events by path. Raises StateError."""
         values: dict[str, Tensor] = {}
-        for path, (layer, name) in self._wanted.items():
-            heard = layer._taps[name]
+        found = {path: layer._taps[name] for path, (layer, name) in self._wanted.items()}
+        for path, heard in {**found, **{path: self._passed.get(path) for path in self._plain}}.items():
             if heard is None:
                 raise StateError(f"record: {path!r} was not computed in this run; is its layer in use?")
             if isinstance(heard, Output):

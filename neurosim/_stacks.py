@@ -46,6 +46,9 @@ class Remembering(nn.Module):
         """Puts a flat state into the layers; what it does not mention is at rest. Raises StateError."""
         leaves = self._leaves()
         parts: dict[str, dict[str, Tensor]] = {}
+        if state is not None and not isinstance(state, Mapping):
+            raise StateError(f"{type(self).__name__}: a state is a dict of tensors, as get_state gives it "
+                             f"(got {type(state).__name__})")
         for name, x in (state or {}).items():
             path, _, field = name.rpartition(".")
             if path not in leaves:
@@ -54,6 +57,11 @@ class Remembering(nn.Module):
             if not isinstance(x, Tensor):
                 raise StateError(f"{type(self).__name__}: state {name!r} must be a tensor (got {type(x).__name__})")
             parts.setdefault(path, {})[field] = x
+        for path, given in parts.items():
+            known = leaves[path].state
+            if isinstance(known, tuple) and fields(known).keys() != given.keys():
+                raise StateError(f"{type(leaves[path]).__name__}: a state has the fields {list(fields(known))} "
+                                 f"(got {list(given)})")
         for path, layer in leaves.items():
             old = layer.state
             part = parts.get(path)
@@ -84,7 +92,8 @@ class Remembering(nn.Module):
 
     def pop_state(self) -> None:
         """Brings back the state that was pushed last. Raises StateError when there is none."""
-        self._install(self._pop("state"))
+        self._install(self._top("state"))
+        self._stacks["state"].pop()
 
     # ---- parameters -----------------------------------------------------------------------------------------------
     def get_parameters(self) -> dict[str, np.ndarray]:
@@ -130,7 +139,8 @@ class Remembering(nn.Module):
 
     def pop_parameters(self) -> None:
         """Brings back the parameters that were pushed last. Raises StateError when there are none."""
-        self._set_raw_parameters(self._pop("parameters"))
+        self._set_raw_parameters(self._top("parameters"))
+        self._stacks["parameters"].pop()
 
     def save_parameters(self, path: str | Path) -> None:
         """Writes every parameter to a `.npz`, `.h5` or `.safetensors` file, under its flat name. Raises StreamError."""
@@ -155,7 +165,8 @@ class Remembering(nn.Module):
 
     def pop_optimizer(self) -> None:
         """Brings back the optimizer that was pushed last, moments included. Raises StateError when there is none."""
-        self._set_optimizer_copy(self._pop("optimizer"))
+        self._set_optimizer_copy(self._top("optimizer"))
+        self._stacks["optimizer"].pop()
 
     def push_all(self) -> None:
         """Pushes state, parameters and optimizer."""
@@ -164,7 +175,9 @@ class Remembering(nn.Module):
         self.push_optimizer()
 
     def pop_all(self) -> None:
-        """Pops state, parameters and optimizer. Raises StateError when one of the stacks is empty."""
+        """Pops state, parameters and optimizer. Raises StateError when one of the stacks is empty; then none is popped."""
+        for stack in ("state", "parameters", "optimizer"):
+            self._top(stack)
         self.pop_parameters()
         self.pop_state()
         self.pop_optimizer()
@@ -185,9 +198,9 @@ class Remembering(nn.Module):
     def _push(self, stack: str, value: Any) -> None:
         self._stacks.setdefault(stack, []).append(value)
 
-    def _pop(self, stack: str) -> Any:
+    def _top(self, stack: str) -> Any:
         if not self._stacks.get(stack):
             raise StateError(f"{type(self).__name__}: nothing to pop; push_{stack}() comes first")
-        return self._stacks[stack].pop()
+        return self._stacks[stack][-1]
 
     s = Shown(lambda layer: Tree(layer, State()), "The state of this layer and those below it, as a tree.")

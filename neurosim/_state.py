@@ -41,6 +41,11 @@ def fitted(state: Any, expected: Any, where: str) -> Any:
     return type(expected)(**have)
 
 
+def is_state(state: Any) -> bool:
+    """Whether `state` is a NamedTuple of tensors."""
+    return isinstance(state, tuple) and hasattr(state, "_asdict") and all(isinstance(x, Tensor) for x in state)
+
+
 def describe(x: Tensor) -> str:
     """Shape, dtype and device of a tensor in words."""
     return f"{tuple(x.shape)} {str(x.dtype).removeprefix('torch.')} on {x.device}"

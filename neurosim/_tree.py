@@ -116,7 +116,8 @@ class State:
             raise StateError(f"{type(module).__name__}.s.{name}: must fit the shape {tuple(old.shape)} "
                              f"(got {tuple(new.shape)})") from None
         state: Any = module.state
-        module.state = state._replace(**{name: new})
+        changed: Any = {**state, name: new} if isinstance(state, dict) else state._replace(**{name: new})
+        module.state = changed
 
     def row(self, module: nn.Module, name: str) -> Row:
         return (value_text(self.get(module, name)),)
@@ -247,6 +248,8 @@ class Tree:
     def items(self) -> list[tuple[str, Any]]:
         """Names and values below here."""
         return [(name, self._view.get(*entry)) for name, entry in self._entries().items()]
+
+    __iteritems__ = items  # its name in convis
 
     def __len__(self) -> int:
         return len(self._entries())

@@ -69,6 +69,11 @@ class Layer(Fitting, Remembering):
     def __init__(self, *, resolution: Resolution | None = None, dtype: torch.dtype | None = None,
                  device: torch.device | str | None = None, **values: Any) -> None:
         super().__init__()
+        where = type(self).__name__
+        if resolution is not None and not isinstance(resolution, Resolution):
+            raise ParameterError(where, "resolution", "must be a Resolution(frame=<s>, pixels_per_degree=<n>)", resolution)
+        if dtype is not None and not dtype.is_floating_point:
+            raise ParameterError(where, "dtype", "must be a real floating type", dtype)
         self.resolution = resolution or _defaults.resolution.current
         self.state = None
         self._left_by = None
@@ -141,6 +146,7 @@ class Layer(Fitting, Remembering):
             dtype = x.dtype if x.is_floating_point() else torch.get_default_dtype()
         x = to_tensor(x, dtype, device, where)
         x = self.axes.promote(x, where)
+        check_on_nan(on_nan or self.on_nan, where)
         if (on_nan or self.on_nan) == "raise":
             refuse_nan(x, self.axes, where, first_frame)
         return x
@@ -177,7 +183,7 @@ class Layer(Fitting, Remembering):
             input: array, tensor, `Output`, source stream, or path of a file that a source reads.
             dt: frames per chunk; None for one chunk.
             max_t: at most so many frames; needed when the source has no end.
-            detach: False keeps the graph over all chunks, for gradients.
+            detach: False keeps the graph over all chunks of this run, for gradients.
             progress: shows a bar with frames/s and the factor to real time.
             record: paths of sub-layers or of their documented signals to give as well.
             on_nan: "raise" or "pass", instead of the layer's own `on_nan`.
@@ -186,11 +192,14 @@ class Layer(Fitting, Remembering):
         """
         before = self._snapshot()
         try:
-            return Output.joined(list(self._chunks(Feed(input, self.axes, dt, max_t, f"{type(self).__name__}.run"),
-                                                   detach, progress, record, on_nan)))
+            out = Output.joined(list(self._chunks(Feed(input, self.axes, dt, max_t, f"{type(self).__name__}.run"),
+                                                  detach, progress, record, on_nan)))
         except BaseException:
             self._restore(before)
             raise
+        if not detach:
+            self.detach_state()  # as after a call: the next run has a graph of its own
+        return out
 
     def stream(self, input: Any, dt: int, *, max_t: int | None = None, detach: bool = True, progress: bool = False,
                record: Sequence[str] = (), on_nan: OnNaN | None = None) -> Iterator[Output]:

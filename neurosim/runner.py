@@ -123,7 +123,8 @@ class Runner:
         model: any layer; while it runs, leave its state alone (parameters may be set).
         input: source stream, array, or path of a file.
         output: sink for the first output, path of a file to write, or a dict of such by the name of an output or of a
-            recorded path; None keeps nothing but statistics.
+            recorded path; None keeps nothing but statistics. A file given by its path is complete when the input has ended,
+            or after `close`.
         goal: source of what the output should be; the model is then fitted, one step of its optimizer per chunk.
         dt: frames per chunk.
         max_t: stop after so many frames.
@@ -162,7 +163,8 @@ class Runner:
         self.max_t = None if max_t is None else whole("Runner", "max_t", max_t)
         self._queue = whole("Runner", "queue", queue, 1)
         self._drop_oldest, self._on_nan = on_overrun == "drop_oldest", on_nan
-        self._own = ExitStack()  # streams opened here, closed with the runner
+        self._own = ExitStack()  # streams opened here, closed at the end of the input or with the runner
+        self._owns = self._at_end = False
         self.input: Source = self._source(input)
         self.goal: Source | None = None if goal is None else self._source(goal)
         self.outputs: dict[str | int, Sink] = {name: self._sink(sink) for name, sink in (
@@ -179,10 +181,14 @@ class Runner:
 
     def _source(self, given: Any) -> Source:
         source = as_source(given)
-        return source if source is given else self._own.enter_context(source)
+        if source is given:
+            return source
+        self._owns = True
+        return self._own.enter_context(source)
 
     def _sink(self, given: Any) -> Sink:
         if isinstance(given, str | Path):
+            self._owns = True
             return self._own.enter_context(open_sink(given, frame_rate=self.model.resolution.steps_per_second))
         return given
 
@@ -205,6 +211,9 @@ class Runner:
         if self.running:
             raise RunnerError("Runner.start: is running already; stop() it first")
         self._raise_error()
+        if self._at_end and self._owns:
+            raise RunnerError("Runner.start: the input has ended, and the files that it opened are closed; make a new Runner")
+        self._at_end = False
         self._reset()
         self._done.clear()
         for channel in self._channels:
@@ -263,13 +272,21 @@ class Runner:
             error, self._error = self._error, None
             raise error
 
+    def close(self) -> None:
+        """Stops, and closes the files that it opened, which are then complete. Errors as for `stop`."""
+        try:
+            self.stop()
+        finally:
+            self._at_end = True
+            self._own.close()
+
     def __enter__(self) -> Runner:
         return self
 
     def __exit__(self, *error: object) -> None:
         try:
             if error[0] is None:
-                self.stop()
+                self.close()
             else:  # the caller's error goes first
                 self._quietly_stop()
         finally:
@@ -322,6 +339,8 @@ class Runner:
                         sink.close()
                     else:
                         sink.flush()
+                if self._at_end:
+                    self._own.close()
                 if self._error is not None:
                     self.input.close()
                     if self.goal is not None:
@@ -361,6 +380,7 @@ class Runner:
                 self.model.detach_state()  # a stream has no end, so a graph through all of it must not grow
                 out.put((y.mapped(torch.Tensor.detach), len(frames), read_at))
             start += len(frames)
+        self._at_end = True
 
     def _write(self) -> None:
         source = self._channels[1]

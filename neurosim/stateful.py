@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from ._errors import StateError
-from ._state import fitted
+from ._output import EVENTS, Events
+from ._state import fitted, is_state
 from .layer import Layer
 
 
@@ -36,6 +37,11 @@ class ChunkLayer(Layer, ABC):
             with torch.no_grad():
                 frame = x.new_zeros(shape)
                 y, _ = self.chunk(frame, self._initial(frame))
+            for name, value in (self._taps or {}).items():
+                if isinstance(value, Events):
+                    self._tap(name, value.first(0))
+                elif value is not None:
+                    self._tap(name, value.narrow(time, 0, 0))
             return y.narrow(time, 0, 0)
         frames = (self.axes.frame_shape(x), x.dtype, x.device)
         state = self.state
@@ -50,6 +56,9 @@ class ChunkLayer(Layer, ABC):
         else:  # put there by hand, or moved
             state = fitted(state, self._initial(x), type(self).__name__)
         y, state = self.chunk(x, state)
+        if not is_state(state):
+            raise StateError(f"{type(self).__name__}: a state must be a NamedTuple of tensors, in initial_state and as the "
+                             f"second thing that a step or chunk returns (got {type(state).__name__})")
         self.state, self._left_by = state, frames
         return y
 
@@ -85,8 +94,27 @@ class FrameLayer(ChunkLayer, ABC):
         return self.initial_state(x.select(self.axes.time, 0))
 
     def chunk(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
-        """The scan of `step` over the frames of a chunk."""
-        return scan(self.step, state, x, self.axes.time)
+        """The scan of `step` over the frames of a chunk; what it emits frame by frame is put together."""
+        names = [name for name in self.signals if self.wants(name)]
+        if not names:
+            return scan(self.step, state, x, self.axes.time)
+        heard: dict[str, list[Any]] = {name: [] for name in names}
+
+        def step(state: Any, frame: Tensor) -> tuple[Tensor, Any]:
+            for name in names:
+                self._tap(name, None)
+            result = self.step(state, frame)
+            for name in names:
+                heard[name].append(self._taps[name] if self._taps else None)
+            return result
+
+        y, state = scan(step, state, x, self.axes.time)
+        for name, values in heard.items():
+            if any(value is None for value in values):
+                self._tap(name, None)
+            else:
+                self._tap(name, Events.joined(values) if name == EVENTS else torch.stack(values, self.axes.time))
+        return y, state
 
 
 def scan(step: Callable[[Any, Tensor], tuple[Tensor, Any]], state: Any, x: Tensor, time: int) -> tuple[Tensor, Any]:
@@ -98,9 +126,13 @@ def scan(step: Callable[[Any, Tensor], tuple[Tensor, Any]], state: Any, x: Tenso
         x: chunk with at least one frame.
         time: its time axis.
     Returns: outputs stacked over time, last state.
+    Raises: StateError when the step does not return two things.
     """
     ys = []
     for frame in x.unbind(time):
-        y, state = step(state, frame)
+        result = step(state, frame)
+        if not (isinstance(result, tuple) and len(result) == 2):
+            raise StateError(f"step: must return the output and the next state, (y, state) (got {type(result).__name__})")
+        y, state = result
         ys.append(y)
     return torch.stack(ys, time), state

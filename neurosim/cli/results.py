@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 import neurosim
-from neurosim import Output
+from neurosim import Output, StreamError
 from neurosim._drive import chunk_to_frames
 from neurosim._record import recordable
 from neurosim.streams import HDF5File, Sink, open_sink
@@ -61,6 +61,8 @@ class Results:
         if limits is None and suffix in (".mkv", ".mp4"):
             raise UsageError("--limits: video needs the values shown black and white, such as --limits 0 255")
         self._mode = "w" if overwrite else "x"
+        if self.path.exists() and not overwrite:
+            raise StreamError(f"--output: the file {self.path} exists; --overwrite replaces it")
         writable("--output", self.path, self._mode, (self._mode,))
         self._model, self._about, self._only, self._limits = model, dict(about or {}), list(only), limits
         self._rate = model.resolution.steps_per_second

@@ -46,7 +46,8 @@ class Bipolar(ChunkLayer):
     transient_relative_weight = Param(0.0, unit="Hz", doc="weight of the low-passed potential that is added to the input")
     transient_tau = Param(0.03, unit="s", at_least=0.0, doc="time constant of that low-pass")
 
-    signals: ClassVar = {"adaptation": "feedback conductance g in Hz"}
+    signals: ClassVar = {"adaptation": "feedback conductance g in Hz",
+                         "attenuation": "what the leak leaves of the potential in a frame, exp(-h (g_leak + g))"}
 
     def initial_state(self, x: Tensor) -> GainControlState:
         """Nothing has happened yet."""
@@ -55,6 +56,7 @@ class Bipolar(ChunkLayer):
 
     def chunk(self, x: Tensor, state: GainControlState) -> tuple[Tensor, GainControlState]:
         """See `functional.gain_control.gain_control`."""
+        g_before = state.g
         v, g, state = gain_control(
             x, state, self.resolution.frame, input_amp=self.input_amp, g_leak=self.g_leak,
             sigma_px=self.adaptation_sigma * self.resolution.pixels_per_degree, tau=self.tau, feedback=self.lambda_amp,
@@ -62,4 +64,7 @@ class Bipolar(ChunkLayer):
             transient_weight=self.transient_relative_weight, transient_tau=self.transient_tau,
             symmetric=bool(self.symmetric))
         self.emit("adaptation", g)
+        if self.wants("attenuation"):  # with g of the preceding frame, as the potential of this one was computed
+            before = torch.cat([g_before[:, :, None], g[:, :, :-1]], 2)
+            self.emit("attenuation", torch.exp(-self.resolution.frame * (self.g_leak + before)))
         return v, state

@@ -34,7 +34,7 @@ class OPL(ChunkLayer):
 
     center_sigma = Param(0.05, unit="deg", at_least=0.0, doc="nominal width of the centre")
     center_tau = Param(0.01, unit="s", at_least=0.0, doc="time constant of the centre")
-    center_n = Param(0, at_least=0.0, at_most=20.0, fit=False, doc="order of the centre's cascade (not with leaky_heat)")
+    center_n = Param(0, choices=range(21), fit=False, doc="order of the centre's cascade (not with leaky_heat)")
     undershoot_tau = Param(0.1, unit="s", at_least=0.0, doc="time constant of the undershoot")
     undershoot_relative_weight = Param(0.8, doc="weight of the undershoot")
     surround_sigma = Param(0.15, unit="deg", at_least=0.0, doc="nominal width of the surround")

@@ -16,6 +16,7 @@ from .._output import Output
 from .._units import Resolution
 from ..filters import Delay
 from ..layer import Layer
+from ..streams.base import whole
 from . import config as files
 from ._translate import channels_of, gain_control_of, opl_of, to_config
 from .bipolar import Bipolar
@@ -78,6 +79,9 @@ class Retina(Layer):
             opl = OPL(stage_delays=stage_delays, **options)
         if bipolar is True:
             bipolar = Bipolar(**options)
+        for what, given in (("opl", opl), ("bipolar", bipolar)):
+            if not isinstance(given, Layer) and given not in (False, None):
+                raise ParameterError("Retina", what, "must be True, False or a Layer", given)
         self.opl: Layer | None = opl or None
         self.bipolar: Layer | None = bipolar or None
         if self.opl is None and self.bipolar is None and not gang:
@@ -87,6 +91,7 @@ class Retina(Layer):
                 raise ParameterError("Retina", "initial_luminance", "needs an OPL stage", initial_luminance)
             self.opl.p.initial_luminance = initial_luminance
         self.stage_delays = bool(stage_delays)
+        whole("Retina", "seed", seed)
         self._arrays = [channel.array for channel in channels if channel.spikes is not None] if gang and spikes else []
         self._channels = len(channels) if gang else 0
         for i, channel in enumerate(channels if gang else ()):

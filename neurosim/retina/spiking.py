@@ -12,6 +12,7 @@ from .._output import Events
 from .._param import Param, as_number
 from ..functional.spiking import RateSurrogate, SpikingState, sample_cells, spiking, spiking_start
 from ..stateful import ChunkLayer
+from ..streams.base import whole
 
 
 class GanglionSpiking(ChunkLayer):
@@ -49,7 +50,7 @@ class GanglionSpiking(ChunkLayer):
     def __init__(self, cells: Any = None, *, random_init: bool = False, seed: int = 0,
                  surrogate: RateSurrogate = RateSurrogate(), **options: Any) -> None:
         super().__init__(**options)
-        self.random_init, self.seed, self.surrogate = bool(random_init), int(seed), surrogate
+        self.random_init, self.seed, self.surrogate = bool(random_init), whole("GanglionSpiking", "seed", seed), surrogate
         offsets = None
         if cells is not None:
             offsets = as_number("GanglionSpiking", "cells", cells, torch.float64, options.get("device"))

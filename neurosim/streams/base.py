@@ -147,9 +147,10 @@ class Source(Stream, ABC):
         self._require_open("read")
         n = whole(f"{type(self).__name__}.read", "n", n)
         chunk = self._read(self._position, n)
-        if chunk.shape[1:] != (self._shape or ()) or len(chunk) > n:
+        came = getattr(chunk, "shape", None)
+        if not came or came[1:] != (self._shape or ()) or len(chunk) > n:
             raise StreamError(f"{type(self).__name__}._read: must return at most {n} frames of shape {self._shape} "
-                              f"(got an array of shape {chunk.shape})")
+                              f"(got {type(chunk).__name__ if came is None else f'an array of shape {tuple(came)}'})")
         self._position += len(chunk)
         return chunk
 
