@@ -93,6 +93,9 @@ class _Liquid(ChunkLayer):
     def forward(self, x: Tensor, timespans: Any = None, lengths: Any = None) -> Tensor:
         """See `__call__`."""
         self._given = _Given(timespans, lengths)
+        if x.shape[1] == 0:
+            self._parts(x, self._given, type(self).__name__)
+            self._given = NOTHING  # what follows tries a step that nobody gave
         try:
             return super().forward(x)
         finally:
@@ -106,8 +109,7 @@ class _Liquid(ChunkLayer):
     def chunk(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
         """States and outputs after every step of a chunk."""
         where = type(self).__name__
-        given = self._given if x.shape[1] else NOTHING
-        x, timespans, lengths = self._parts(x, given, where)
+        x, timespans, lengths = self._parts(x, self._given, where)
         h, c = (state.h, state.c) if self.mixed_memory else (state[0], None)
         cell = self.bound()
         hs, cs = scan_cell(cell, self._memory(), x, h, c, timespans)
@@ -129,7 +131,6 @@ class _Liquid(ChunkLayer):
             rest = ", one of them the time spans" if self.timespan_feature is not None else ""
             raise InputError(f"{where}: the signal must have {features} features{rest} (got {x.shape[2]})")
         batch, time = x.shape[:2]
-        # A step that the empty chunk makes up has no time spans of its own.
         timespans, lengths = given.timespans, checked_lengths(given.lengths, x, where)
         if lengths is not None:
             x = torch.where(before_end(lengths, time)[:, :, None], x, 0)

@@ -10,7 +10,7 @@ from torch.nn.functional import softplus
 
 from .._errors import ParameterError
 from .._param import Param, declared
-from ..functional.ltc import SOLVERS, LTCParams, LTCState, Wires, ltc_scan, ltc_time_constants
+from ..functional.ltc import SOLVERS, LTCParams, LTCState, Wires, ltc_time_constants
 from ._base import NOTHING, _Given, _Liquid, wired
 from ._scan import Cell, scan_cell
 from ._start import ltc_start
@@ -19,7 +19,7 @@ from .wirings import Wiring
 
 MAPPINGS = ("affine", "linear", None)
 POSITIVE = {"softplus": softplus, "clamp": lambda x: x.clamp(min=0)}
-NEURON, SYNAPSE = ("gleak", "vleak", "cm"), ("w", "sigma", "mu", "erev")
+LEAST_CM = 1e-6  # as in the original program: a neuron without capacitance and conductance has no potential
 
 
 class LTC(_Liquid):
@@ -36,7 +36,7 @@ class LTC(_Liquid):
         input_mapping, output_mapping: "affine" (weight and bias per feature), "linear" (weight) or None.
         ode_unfolds: sub-steps of a step.
         epsilon: added to the summed conductance.
-        positive: "softplus", or "clamp" (0 where the parameter is negative; no gradient there).
+        positive: "softplus", or "clamp" (0 where the parameter is negative, 1e-6 for cm; no gradient there).
         mixed_memory: an LSTM in front of the network that keeps what time constants forget.
         solver: "semi_implicit", "euler" or "rk4"; see `functional.ltc.ltc_scan`.
         timespan_feature: number of the feature of x that holds the elapsed seconds of each step; x then has one feature
@@ -128,7 +128,8 @@ class LTC(_Liquid):
     def acting(self) -> LTCParams:
         """The values as they act, conductances and capacitances made positive."""
         positive = POSITIVE[self.positive]
-        return LTCParams(positive(self.gleak), self.vleak, positive(self.cm),
+        cm = positive(self.cm) if self.positive == "softplus" else self.cm.clamp(min=LEAST_CM)
+        return LTCParams(positive(self.gleak), self.vleak, cm,
                          positive(self.w), self.sigma, self.mu, self.erev,
                          positive(self.sensory_w), self.sensory_sigma, self.sensory_mu, self.sensory_erev)
 
@@ -141,11 +142,10 @@ class LTC(_Liquid):
 
     def bound(self) -> Cell:
         """See `functional.ltc.ltc_scan`."""
-        p, wires = self.acting(), self.wires
+        p, wires, solve = self.acting(), self.wires, SOLVERS[self.solver]
 
         def cell(x: Tensor, v: Tensor, timespans: Tensor) -> Tensor:
-            return ltc_scan(p, wires, LTCState(v), self.mapped(x, "input"), timespans, unfolds=self.ode_unfolds,
-                            epsilon=self.epsilon, solver=self.solver)[0]
+            return solve(p, wires, v, self.mapped(x, "input"), timespans, self.ode_unfolds, self.epsilon)
 
         return cell
 

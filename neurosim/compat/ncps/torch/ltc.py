@@ -17,6 +17,9 @@ from .. import wirings
 from ._sequence import LSTMCell, Sequence, per_row
 
 
+SYNAPSE = ("w", "sigma", "mu", "erev")
+
+
 class LTCCell(nn.Module):
     """One step of an LTC network; see `neurosim.liquid.LTC` for the equation.
 
@@ -102,7 +105,8 @@ class LTCCell(nn.Module):
             return softplus(x) if self._implicit_param_constraints else x
 
         def listed(prefix: str, pairs: Tensor) -> list[Tensor]:
-            w, *rest = (getattr(self, prefix + name)[pairs[0], pairs[1]] for name in ("w", "sigma", "mu", "erev"))
+            where = pairs[0] * self._wiring.units + pairs[1]
+            w, *rest = (getattr(self, prefix + name).reshape(-1).index_select(0, where) for name in SYNAPSE)
             return [positive(w), *rest]
 
         p = LTCParams(positive(self.gleak), self.vleak, positive(self.cm), *listed("", self._pairs),

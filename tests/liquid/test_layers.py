@@ -1,0 +1,223 @@
+"""LTC and CfC as layers: irregular streams, sequences of different length, wirings in state_dicts, refusals."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch.nn.utils.rnn import pack_sequence, pad_packed_sequence
+
+from neurosim import InputError, Layer, ParameterError
+from neurosim.compat import ncps
+from neurosim.liquid import LTC, AutoNCP, CfC, FullyConnected, Wiring, wiring_from_dict
+
+LAYERS: dict[str, Callable[..., Layer]] = {
+    "LTC": lambda **options: LTC(2, AutoNCP(12, 3), **options),
+    "LTC-clamp": lambda **options: LTC(2, 5, positive="clamp", **options),
+    "LTC-rk4": lambda **options: LTC(2, 5, solver="rk4", **options),
+    "LTC-mixed": lambda **options: LTC(2, 5, mixed_memory=True, **options),
+    "CfC": lambda **options: CfC(2, 5, proj_size=3, **options),
+    "CfC-pure": lambda **options: CfC(2, 5, mode="pure", backbone_layers=2, backbone_units=9, **options),
+    "CfC-no_gate-mixed": lambda **options: CfC(2, 5, mode="no_gate", mixed_memory=True, **options),
+    "CfC-wired": lambda **options: CfC(2, AutoNCP(12, 3), **options),
+    "CfC-along-wiring": lambda **options: CfC(2, AutoNCP(12, 3), recurrent="wiring", **options),
+}
+every = pytest.mark.parametrize("make", LAYERS.values(), ids=LAYERS.keys())
+
+
+def noise(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def spans(*shape: int) -> torch.Tensor:
+    """Irregular time spans, some of them 0."""
+    return (3 * torch.rand(shape, generator=torch.Generator().manual_seed(1)) - 0.5).clamp(min=0)
+
+
+@every
+@pytest.mark.parametrize("dt", [1, 7])
+def test_irregular_recordings_stream_with_the_same_bits(make: Callable[..., Layer], dt: int) -> None:
+    x, timespans = noise(3, 25, 2), spans(3, 25)
+    together = torch.cat([x[:, :, :1], timespans[:, :, None], x[:, :, 1:]], 2)
+    whole = make()(x, timespans=timespans)
+    assert torch.equal(make(timespan_feature=1).run(together, dt)[0], whole)
+    layer = make()
+    chunks = [layer(a, timespans=b) for a, b in zip(x.split(dt, 1), timespans.split(dt, 1), strict=True)]
+    assert torch.equal(torch.cat(chunks, 1), whole)
+    assert not torch.equal(make()(x), whole)
+
+
+@every
+def test_every_form_of_time_spans(make: Callable[..., Layer]) -> None:
+    x = noise(2, 6, 2)
+    assert torch.equal(make()(x, timespans=0.5), make()(x, timespans=torch.full((2, 6), 0.5)))
+    one = spans(6)
+    assert torch.equal(make()(x, timespans=one.numpy()), make()(x, timespans=one.expand(2, 6)))
+    assert torch.equal(make()(x), make()(x, timespans=1.0))
+    for bad, text in ((-1.0, "not negative"), (torch.nan, "must be finite"), (torch.ones(6, 2), r"\(batch, time\) = \(2, 6\)")):
+        layer = make()
+        with pytest.raises(InputError, match=text):
+            layer(x, timespans=bad)
+        assert layer.get_state() == {}
+
+
+def test_a_step_of_no_time_keeps_the_state() -> None:
+    layer = LTC(2, AutoNCP(12, 3))
+    layer(noise(2, 5, 2))
+    before = layer.get_state()["v"]
+    layer(noise(2, 4, 2, seed=3), timespans=0.0)
+    assert torch.equal(layer.get_state()["v"], before)
+
+
+@every
+def test_sequences_of_different_length(make: Callable[..., Layer]) -> None:
+    x, timespans, lengths = noise(4, 9, 2), spans(4, 9), [9, 0, 4, 6]
+    padded = x.clone()
+    for row, length in enumerate(lengths):
+        padded[row, length:] = 1e3
+    layer = make()
+    y = layer(padded, timespans=timespans, lengths=lengths)
+    state = layer.get_state()
+    for row, length in enumerate(lengths):
+        alone = make()
+        own = alone(x[row:row + 1, :length], timespans=timespans[row:row + 1, :length])
+        # one row alone is summed in another order than four
+        torch.testing.assert_close(y[row:row + 1, :length], own, rtol=1e-5, atol=1e-6)
+        assert (y[row, length:] == 0).all()
+        for name, value in alone.get_state().items():
+            torch.testing.assert_close(state[name][row:row + 1], value, rtol=1e-5, atol=1e-6)
+        if not length:
+            assert all((value[row] == 0).all() for value in state.values())
+    cut, parts = make(), []
+    for start in (0, 5):
+        parts.append(cut(padded[:, start:start + 5], timespans=timespans[:, start:start + 5],
+                         lengths=(torch.tensor(lengths) - start).clamp(0, min(5, 9 - start))))
+    assert torch.equal(torch.cat(parts, 1), y)
+    for name, value in cut.get_state().items():
+        assert torch.equal(value, state[name])
+
+
+@every
+def test_packed_sequences(make: Callable[..., Layer]) -> None:
+    sequences = [noise(length, 2, seed=length) for length in (3, 7, 5)]
+    y, lengths = pad_packed_sequence(make()(pack_sequence(sequences, enforce_sorted=False)), batch_first=True)
+    padded = torch.nn.utils.rnn.pad_sequence(sequences, batch_first=True)
+    assert lengths.tolist() == [3, 7, 5]
+    assert torch.equal(y, make()(padded, lengths=[3, 7, 5]))
+
+
+@every
+def test_a_nan_stays_in_its_sequence(make: Callable[..., Layer]) -> None:
+    x = noise(3, 8, 2)
+    bad = x.clone()
+    bad[1, 2] = torch.nan
+    found, wanted = make().run(bad, on_nan="pass")[0], make().run(x)[0]
+    assert torch.equal(found[[0, 2]], wanted[[0, 2]])
+    assert found[1, 2:].isnan().any() and torch.equal(found[1, :2], wanted[1, :2])
+
+
+@pytest.mark.parametrize("lengths", [[1, 2], [1.0, 2.0, 3.0], [1, 2, 9], [-1, 2, 3]])
+def test_bad_lengths_are_refused(lengths: Any) -> None:
+    with pytest.raises(InputError, match=r"LTC.lengths: must"):
+        LTC(2, 4)(noise(3, 5, 2), lengths=lengths)
+
+
+@every
+def test_state_dict_holds_the_wiring(make: Callable[..., Layer]) -> None:
+    layer = make()
+    saved = layer.state_dict()
+    json.dumps(saved["_extra_state"])
+    again = make(seed=5)
+    again.load_state_dict(saved)
+    assert torch.equal(again(noise(1, 4, 2)), make()(noise(1, 4, 2)))
+    if layer.wiring is not None:
+        assert wiring_from_dict(saved["_extra_state"]["wiring"]) == layer.wiring
+
+
+def test_values_of_another_wiring_are_refused() -> None:
+    saved = LTC(2, FullyConnected(5)).state_dict()
+    other = LTC(2, FullyConnected(5, erev_init_seed=3))
+    before = other.get_parameters()
+    with pytest.raises(RuntimeError, match="was saved with another wiring"):
+        other.load_state_dict(saved)
+    for name, value in other.get_parameters().items():
+        np.testing.assert_array_equal(value, before[name])
+
+
+@pytest.mark.parametrize("positive", ["softplus", "clamp"])
+def test_conductances_stay_positive_while_fitting(positive: str) -> None:
+    layer = LTC(2, 5, positive=positive)
+    optimizer = torch.optim.SGD(layer.parameters(), lr=2.0)
+    for _ in range(5):
+        layer.clear_state()
+        optimizer.zero_grad()
+        (layer(noise(2, 10, 2)) - 4).square().mean().backward()
+        optimizer.step()
+    acting = layer.acting()
+    assert min(value.detach().min().item() for value in (acting.w, acting.sensory_w, acting.gleak, acting.cm)) >= 0
+    assert min(value.detach().min().item() for value in (layer.w, layer.sensory_w, layer.gleak)) < 0  # what is free did pass 0
+
+
+def test_every_parameter_has_an_effect() -> None:
+    layer = LTC(2, AutoNCP(12, 3))
+    assert layer.w.numel() == np.count_nonzero(layer.wiring.internal)
+    (layer(noise(2, 20, 2)) ** 2).sum().backward()
+    for name, p in layer.named_parameters():
+        assert p.grad is not None and (p.grad != 0).float().mean() > 0.9, name
+
+
+def test_time_constants_and_potentials() -> None:
+    layer = LTC(2, AutoNCP(12, 3))
+    x, timespans = noise(2, 8, 2), spans(2, 8)
+    together = torch.cat([x, timespans[:, :, None]], 2)
+    out = LTC(2, AutoNCP(12, 3), timespan_feature=-1).run(together, 3, record=["v", "tau"])
+    tau = layer.time_constants(x, timespans)
+    assert layer.get_state() == {} and tau.shape == (2, 8, 12)
+    torch.testing.assert_close(out["tau"], tau.detach(), rtol=1e-6, atol=0)
+    p, wires = layer.acting(), layer.wires
+    j, v = 3, out["v"][1, 5]
+    opened = sum(p.w[k] * torch.sigmoid(p.sigma[k] * (v[wires.source[k]] - p.mu[k]))
+                 for k in range(len(p.w)) if wires.target[k] == j)
+    opened += sum(p.sensory_w[k] * torch.sigmoid(p.sensory_sigma[k] * (x[1, 5, wires.sensory_source[k]] - p.sensory_mu[k]))
+                  for k in range(len(p.sensory_w)) if wires.sensory_target[k] == j)
+    torch.testing.assert_close(tau[1, 5, j], p.cm[j] / (p.gleak[j] + opened), rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize(("make", "text"), [
+    (lambda: LTC(2, "AutoNCP"), "LTC.wiring: must be a number of units, a Wiring"),
+    (lambda: LTC(2, 4, solver="rk5"), "LTC.solver: choose from"),
+    (lambda: LTC(2, 4, positive="abs"), "LTC.positive: choose from"),
+    (lambda: LTC(2, 4, ode_unfolds=0), "LTC.ode_unfolds: must be at least 1"),
+    (lambda: LTC(2, 4, tau=3.0), "LTC.tau: unknown; choose from"),
+    (lambda: LTC(2, 4, timespan_feature=3), "LTC.timespan_feature: must be the number of a feature"),
+    (lambda: LTC(3, Wiring.empty(inputs=2, units=3)), "this wiring was made for 2 inputs"),
+    (lambda: CfC(2, 4, mode="fast"), "CfC.mode: choose from"),
+    (lambda: CfC(2, 4, recurrent="wiring"), "CfC.recurrent: needs a wiring"),
+    (lambda: CfC(2, AutoNCP(12, 3), backbone_layers=1), "CfC.backbone_layers: a wired network has no backbone"),
+])
+def test_bad_arguments_are_refused(make: Callable[[], Any], text: str) -> None:
+    with pytest.raises(ParameterError, match=re.escape(text)):
+        make()
+
+
+def test_signals_with_other_features_are_refused() -> None:
+    with pytest.raises(InputError, match=r"LTC: the signal must have 2 features \(got 3\)"):
+        LTC(2, 4)(noise(1, 5, 3))
+    with pytest.raises(InputError, match="give them once"):
+        LTC(2, 4, timespan_feature=0)(noise(1, 5, 3).abs(), timespans=1.0)
+
+
+@pytest.mark.parametrize("options", [{}, {"mixed_memory": True}], ids=["plain", "mixed"])
+def test_layers_start_as_ncps_does_with_the_same_seed(options: dict[str, Any]) -> None:
+    x, timespans = noise(2, 6, 2), spans(2, 6)
+    torch.manual_seed(11)
+    face = ncps.torch.LTC(2, ncps.wirings.AutoNCP(12, 3), **options)
+    assert torch.equal(LTC(2, AutoNCP(12, 3), seed=11, **options)(x, timespans=timespans), face(x, None, timespans)[0])
+    torch.manual_seed(11)
+    face = ncps.torch.CfC(2, 7, **options)
+    assert torch.equal(CfC(2, 7, seed=11, **options)(x, timespans=timespans), face(x, None, timespans)[0])
