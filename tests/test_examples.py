@@ -45,3 +45,24 @@ def test_own_neuron() -> None:
 
 def test_live_runner() -> None:
     assert load("live_runner").main(0.6) > 0
+
+
+def test_liquid_sine(tmp_path: Path) -> None:
+    assert load("liquid_sine").main(tmp_path / "sine.png", steps=100) < 0.1  # a constant has 0.5
+    assert (tmp_path / "sine.png").stat().st_size > 5000
+
+
+def test_liquid_spiral(tmp_path: Path) -> None:
+    assert load("liquid_spiral").main(tmp_path / "spiral.png", epochs=10) < 0.06  # a constant has 0.17
+    assert (tmp_path / "spiral.png").stat().st_size > 5000
+
+
+def test_liquid_irregular(tmp_path: Path) -> None:
+    told, not_told = load("liquid_irregular").main(tmp_path / "irregular.png", steps=60)
+    assert told < 0.3 * not_told
+    assert (tmp_path / "irregular.png").stat().st_size > 5000
+
+
+def test_liquid_live(tmp_path: Path) -> None:
+    assert load("liquid_live").main(tmp_path / "live.png", seconds=0.5) > 0
+    assert (tmp_path / "live.png").stat().st_size > 5000

@@ -16,7 +16,6 @@ from ....liquid._start import ltc_start
 from .. import wirings
 from ._sequence import LSTMCell, Sequence, per_row
 
-
 SYNAPSE = ("w", "sigma", "mu", "erev")
 
 
