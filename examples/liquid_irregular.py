@@ -12,7 +12,7 @@ import torch
 from neurosim.liquid import CfC
 
 matplotlib.use("Agg")
-import matplotlib.pyplot as plt  # noqa: E402
+import matplotlib.pyplot as plt
 
 TAU, SEQUENCES, STEPS = 2.0, 16, 48
 

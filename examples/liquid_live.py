@@ -14,7 +14,7 @@ from neurosim.liquid import LTC, AutoNCP
 from neurosim.streams import RandomStream, SequenceStream
 
 matplotlib.use("Agg")
-import matplotlib.pyplot as plt  # noqa: E402
+import matplotlib.pyplot as plt
 
 
 def main(picture: Path = Path("liquid_live.png"), seconds: float = 2.0) -> int:

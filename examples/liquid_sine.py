@@ -12,7 +12,7 @@ import torch
 from neurosim.compat import ncps  # the only line that differs from the tutorial: import ncps
 
 matplotlib.use("Agg")
-import matplotlib.pyplot as plt  # noqa: E402
+import matplotlib.pyplot as plt
 
 
 def main(picture: Path = Path("liquid_sine.png"), steps: int = 400, seed: int = 0) -> float:

@@ -12,7 +12,7 @@ import torch
 from neurosim.liquid import LTC, Wiring
 
 matplotlib.use("Agg")
-import matplotlib.pyplot as plt  # noqa: E402
+import matplotlib.pyplot as plt
 
 POINTS, TURNS, WINDOW, NEURONS = 500, 3, 3, 8
 

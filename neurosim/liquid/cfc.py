@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -10,15 +10,29 @@ from torch import Tensor, nn
 
 from .._errors import ParameterError
 from ..functional.cfc import CfCParams, CfCState, Linear, cfc_scan, wired_cfc_scan
+from ..functional.memory import LSTMState
 from ..kernels.cfc import ACTIVATIONS, MODES
+from ..kernels.random import uniform
 from ._base import _Liquid, wired
+from ._dropout import with_dropout
 from ._scan import Cell
 from ._start import cfc_start, linear_start
 from .recipes import Recipe
 from .wirings import Wiring
 
 HEADS = ("f1", "f2", "time_a", "time_b")
+DROPOUT = 3  # the stream of random numbers
 RECURRENT = ("dense", "wiring")
+
+
+class DropoutState(NamedTuple):
+    """State of a network with dropout: `h`, and `c` of mixed memory (else empty), (batch, units); number of the next `frame`
+    and the seed `key` of what is dropped, int64 0-d."""
+
+    h: Tensor
+    c: Tensor
+    frame: Tensor
+    key: Tensor
 
 
 class _Affine(nn.Module):
@@ -73,6 +87,8 @@ class CfC(_Liquid):
         mode: "default", "no_gate" or "pure".
         activation: of the backbone: "lecun_tanh", "silu", "relu", "tanh" or "gelu".
         backbone_units, backbone_layers: its width and depth; 128 and 1 without a wiring.
+        backbone_dropout: probability with which each activation of the backbone is dropped at a step, while the layer is in
+            training mode (`layer.train()`, as it is made). What is dropped follows from seed, step and batch entry alone.
         recurrent: "dense", every neuron of a layer to every one as in ncps; or "wiring", along the wiring and onto itself.
         mixed_memory, timespan_feature, seed: as for `LTC`. The values are those of ncps after torch.manual_seed(seed);
             in mode pure w_tau starts at 0 and a at 1.
@@ -90,8 +106,9 @@ class CfC(_Liquid):
 
     def __init__(self, inputs: int, wiring: Wiring | Recipe | int, *, proj_size: int | None = None, mode: str = "default",
                  activation: str = "lecun_tanh", backbone_units: int | None = None, backbone_layers: int | None = None,
-                 recurrent: str = "dense", mixed_memory: bool = False, timespan_feature: int | None = None, seed: int = 0,
-                 resolution: Any = None, dtype: torch.dtype | None = None, device: Any = None) -> None:
+                 backbone_dropout: float | None = None, recurrent: str = "dense", mixed_memory: bool = False,
+                 timespan_feature: int | None = None, seed: int = 0, resolution: Any = None,
+                 dtype: torch.dtype | None = None, device: Any = None) -> None:
         made = None if isinstance(wiring, int) else wired(wiring, inputs, "CfC")
         units = made.units if made is not None else int(wiring)  # type: ignore[arg-type]
         if inputs < 1 or units < 1:
@@ -103,10 +120,15 @@ class CfC(_Liquid):
                 raise ParameterError("CfC", name, f"choose from {list(choices)}", choice)
         if made is None and recurrent == "wiring":
             raise ParameterError("CfC", "recurrent", "needs a wiring to follow", recurrent)
-        for name, value in (("backbone_units", backbone_units), ("backbone_layers", backbone_layers)):
+        for name, value in (("backbone_units", backbone_units), ("backbone_layers", backbone_layers),
+                            ("backbone_dropout", backbone_dropout)):
             if made is not None and value is not None:
                 raise ParameterError("CfC", name, "a wired network has no backbone", value)
-        self.mode, self.activation, self.recurrent = mode, activation, recurrent
+        self.dropout = 0.0 if backbone_dropout is None else float(backbone_dropout)
+        if not 0 <= self.dropout < 1 or (self.dropout and backbone_layers == 0):
+            raise ParameterError("CfC", "backbone_dropout", "must lie in [0, 1), and needs a backbone", backbone_dropout)
+        self.mode, self.activation, self.recurrent, self.seed = mode, activation, recurrent, int(seed)
+        self._dropping: DropoutState | None = None
         generator = torch.Generator().manual_seed(seed)
         pure = mode == "pure"
         if made is None:
@@ -126,9 +148,44 @@ class CfC(_Liquid):
         self.outputs = last if proj_size is None else proj_size
         self.to(device=device, dtype=dtype)
 
+    def initial_state(self, x: Tensor) -> Any:
+        """All zero."""
+        state = super().initial_state(x)
+        if not self.dropout:
+            return state
+        number = torch.zeros((), dtype=torch.int64, device=x.device)
+        c = state.c if self.mixed_memory else x.new_zeros(x.shape[0], 0)
+        return DropoutState(state.h, c, number, torch.full_like(number, self.seed))
+
+    def chunk(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
+        """States and outputs after every step of a chunk."""
+        if not self.dropout:
+            return super().chunk(x, state)
+        self._dropping = state if self.training else None
+        try:
+            y, after = super().chunk(x, LSTMState(state.h, state.c) if self.mixed_memory else CfCState(state.h))
+        finally:
+            self._dropping = None
+        return y, DropoutState(after.h, after.c if self.mixed_memory else state.c, state.frame + x.shape[1], state.key)
+
+    def _dropped(self, cell: CfCParams, start: DropoutState) -> Cell:
+        """The cell with dropout, from the frame of `start` on; mixed memory calls it once for every frame."""
+        done = [0] * len(cell.backbone)
+
+        def drop(z: Tensor, step: int, layer: int) -> Tensor:
+            frame = start.frame + done[layer]
+            done[layer] += 1
+            width = z.shape[1]  # the layers take their numbers side by side
+            chance = uniform(start.key, DROPOUT, frame, z.shape[0], width * len(done), z.dtype)
+            return torch.where(chance[:, layer * width:(layer + 1) * width] < self.dropout, 0, z / (1 - self.dropout))
+
+        return with_dropout(cell, self.mode, self.activation, drop)
+
     def bound(self) -> Cell:
         """See `functional.cfc.cfc_scan` and `wired_cfc_scan`."""
         cells: list[CfCParams] = [cell.params() for cell in self.cells]  # type: ignore[operator]
+        if self._dropping is not None:
+            return self._dropped(cells[0], self._dropping)
 
         def cell(x: Tensor, h: Tensor, timespans: Tensor) -> Tensor:
             if self.wiring is None:

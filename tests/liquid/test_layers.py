@@ -24,6 +24,8 @@ LAYERS: dict[str, Callable[..., Layer]] = {
     "CfC": lambda **options: CfC(2, 5, proj_size=3, **options),
     "CfC-pure": lambda **options: CfC(2, 5, mode="pure", backbone_layers=2, backbone_units=9, **options),
     "CfC-no_gate-mixed": lambda **options: CfC(2, 5, mode="no_gate", mixed_memory=True, **options),
+    "CfC-dropout": lambda **options: CfC(2, 5, backbone_dropout=0.3, backbone_layers=2, backbone_units=9, **options),
+    "CfC-dropout-mixed": lambda **options: CfC(2, 5, backbone_dropout=0.3, mixed_memory=True, **options),
     "CfC-wired": lambda **options: CfC(2, AutoNCP(12, 3), **options),
     "CfC-along-wiring": lambda **options: CfC(2, AutoNCP(12, 3), recurrent="wiring", **options),
 }
@@ -66,6 +68,28 @@ def test_every_form_of_time_spans(make: Callable[..., Layer]) -> None:
         assert layer.get_state() == {}
 
 
+def test_dropout_drops_as_often_as_said_and_only_in_training() -> None:
+    x = noise(3, 20, 2)
+    layer, plain = CfC(2, 5, backbone_dropout=0.4), CfC(2, 5)
+    assert not torch.allclose(layer(x), plain(x))
+    layer.clear_state()
+    plain.clear_state()
+    torch.testing.assert_close(layer.eval()(x), plain(x))
+    assert not torch.equal(CfC(2, 5, backbone_dropout=0.4)(x)[0], CfC(2, 5, backbone_dropout=0.4)(x[[0, 0, 0]])[1])
+    ones = CfC(2, 400, backbone_dropout=0.4, backbone_units=400)
+    with torch.no_grad():  # the first head shows the activations: h = tanh(f1) (1 - s) + tanh(f2) s with s = 1/2
+        for p in ones.cells.parameters():
+            p.zero_()
+        ones.cells[0].backbone[0].bias.fill_(1.0)
+        for head in (ones.cells[0].f1, ones.cells[0].f2):
+            head.weight.copy_(torch.eye(400))
+    h = ones(x)
+    share = (h == 0).float().mean().item()
+    assert abs(share - 0.4) < 5 * (0.4 * 0.6 / h.numel()) ** 0.5  # five standard deviations
+    kept = 1.7159 * np.tanh(0.666) / 0.6
+    assert h[h != 0].mean().item() == pytest.approx(np.tanh(kept), rel=1e-5)
+
+
 def test_a_step_of_no_time_keeps_the_state() -> None:
     layer = LTC(2, AutoNCP(12, 3))
     layer(noise(2, 5, 2))
@@ -80,20 +104,22 @@ def test_sequences_of_different_length(make: Callable[..., Layer]) -> None:
     padded = x.clone()
     for row, length in enumerate(lengths):
         padded[row, length:] = 1e3
-    layer = make()
+    layer = make().eval()  # dropout depends on the place in the batch
     y = layer(padded, timespans=timespans, lengths=lengths)
     state = layer.get_state()
     for row, length in enumerate(lengths):
-        alone = make()
+        alone = make().eval()
         own = alone(x[row:row + 1, :length], timespans=timespans[row:row + 1, :length])
         # one row alone is summed in another order than four
         torch.testing.assert_close(y[row:row + 1, :length], own, rtol=1e-5, atol=1e-6)
         assert (y[row, length:] == 0).all()
         for name, value in alone.get_state().items():
+            if value.ndim == 0:  # counts what has been dropped
+                continue
             torch.testing.assert_close(state[name][row:row + 1], value, rtol=1e-5, atol=1e-6)
         if not length:
-            assert all((value[row] == 0).all() for value in state.values())
-    cut, parts = make(), []
+            assert all((value[row] == 0).all() for value in state.values() if value.ndim)
+    cut, parts = make().eval(), []
     for start in (0, 5):
         parts.append(cut(padded[:, start:start + 5], timespans=timespans[:, start:start + 5],
                          lengths=(torch.tensor(lengths) - start).clamp(0, min(5, 9 - start))))
@@ -134,7 +160,7 @@ def test_state_dict_holds_the_wiring(make: Callable[..., Layer]) -> None:
     json.dumps(saved["_extra_state"])
     again = make(seed=5)
     again.load_state_dict(saved)
-    assert torch.equal(again(noise(1, 4, 2)), make()(noise(1, 4, 2)))
+    assert torch.equal(again.eval()(noise(1, 4, 2)), make().eval()(noise(1, 4, 2)))
     if layer.wiring is not None:
         assert wiring_from_dict(saved["_extra_state"]["wiring"]) == layer.wiring
 
