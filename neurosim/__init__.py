@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from . import _defaults, filters, liquid, models, optim, plot, retina, spiking, streams
+from . import _defaults, optim, plot, streams
 from ._axes import SIGNAL, VIDEO, Axes
 from ._errors import (
     ConfigError,
@@ -26,6 +27,9 @@ from .layer import Layer
 from .runner import Runner, Stats
 from .stateful import ChunkLayer, FrameLayer, scan
 
+if TYPE_CHECKING:
+    from . import filters, liquid, models, retina, spiking
+
 __version__ = "0.1.0"
 
 __all__ = [
@@ -36,8 +40,19 @@ __all__ = [
 ]
 
 
+LATE = ("filters", "liquid", "models", "retina", "spiking")  # imported when first used: their kernels take their time
+
+
 class _Package(ModuleType):
     """The package with `default_grad_enabled` as a setting that layers read when they are built."""
+
+    def __getattr__(self, name: str) -> ModuleType:
+        if name in LATE:
+            return importlib.import_module(f"neurosim.{name}")
+        raise AttributeError(f"module 'neurosim' has no attribute {name!r}")
+
+    def __dir__(self) -> list[str]:
+        return [*(name for name in super().__dir__() if name.startswith("__")), *__all__]  # what Tab offers
 
     @property
     def default_grad_enabled(self) -> bool:

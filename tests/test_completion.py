@@ -28,7 +28,7 @@ def retina() -> neurosim.retina.Retina:
 def complete(retina: neurosim.retina.Retina) -> Iterator[Callable[[str], list[str]]]:
     """What IPython offers for a line of code, with its default settings."""
     shell = InteractiveShell.instance()
-    shell.user_ns.update(retina=retina, out=retina.run(torch.full((3, 6, 6), 100.0)))
+    shell.user_ns.update(neurosim=neurosim, retina=retina, out=retina.run(torch.full((3, 6, 6), 100.0)))
     before = set(EVALUATION_POLICIES["limited"].allowed_getattr_external)
 
     def names(code: str) -> list[str]:
@@ -46,6 +46,8 @@ STAGES = ["opl", "bipolar", "gang_0_input", "gang_0_spikes", "gang_1_input", "ga
 LINES = [
     ("retina.p.", STAGES),
     ("retina.p.bip", ["bipolar"]),
+    ("neurosim.ret", ["retina"]),
+    ("neurosim.default_", ["default_grad_enabled", "default_resolution"]),
     ("retina.p.bipolar.", ["lambda_amp", "g_leak", "input_amp", "tau", "adaptation_sigma"]),
     ("retina.p.opl.center_", ["center_sigma", "center_tau", "center_n"]),
     ("retina.p._all.gang_1_sp", ["gang_1_spikes_refr_mu", "gang_1_spikes_noise_sigma"]),
@@ -74,7 +76,7 @@ def test_ipython_with_the_extension(complete: Callable[[str], list[str]], code: 
 
 @pytest.mark.parametrize("code, wanted", LINES)
 def test_rlcompleter(retina: neurosim.retina.Retina, code: str, wanted: list[str]):
-    completer = rlcompleter.Completer({"retina": retina, "out": retina.run(torch.full((3, 6, 6), 100.0))})
+    completer = rlcompleter.Completer({"neurosim": neurosim, "retina": retina, "out": retina.run(torch.full((3, 6, 6), 100.0))})
     found, i = [], 0
     while (match := completer.complete(code, i)) is not None:
         found.append(match.rpartition(".")[2].rstrip("()"))
