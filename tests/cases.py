@@ -52,7 +52,6 @@ from neurosim.models import (
     Sequential,
 )
 from neurosim.models import RF as RFModel
-from neurosim.liquid import LTC, AutoNCP, CfC
 from neurosim.retina import OPL, Bipolar, GanglionInput, GanglionSpiking, Retina
 from neurosim.spiking import (
     LIF,
@@ -278,13 +277,6 @@ CASES = [
          smooth=False),
     Case("RefractoryLIF", lambda t: RefractoryLIF(refr_sigma=0.002, noise_sigma=0.1, dtype=t), low=0.0, high=400.0,
          smooth=False),
-    Case("LTC", lambda t: LTC(2, AutoNCP(12, 3), dtype=t), shape=(2, 40, 2)),
-    Case("LTC-clamp", lambda t: LTC(2, 3, positive="clamp", input_mapping=None, dtype=t), shape=(2, 40, 2)),
-    Case("LTC-mixed-rk4", lambda t: LTC(2, 3, mixed_memory=True, solver="rk4", dtype=t), shape=(2, 40, 2)),
-    Case("CfC", lambda t: CfC(2, 5, proj_size=3, backbone_units=8, dtype=t), shape=(2, 40, 2)),
-    Case("CfC-dropout", lambda t: CfC(2, 5, backbone_units=8, backbone_layers=2, backbone_dropout=0.3, dtype=t), shape=(2, 40, 2)),
-    Case("CfC-pure-mixed", lambda t: CfC(2, 3, mode="pure", backbone_layers=0, mixed_memory=True, dtype=t), shape=(2, 40, 2)),
-    Case("CfC-wired", lambda t: CfC(2, AutoNCP(12, 3), mode="no_gate", recurrent="wiring", dtype=t), shape=(2, 40, 2)),
     Case("LTC", lambda t: LTC(2, AutoNCP(12, 3), dtype=t), shape=(2, 40, 2)),
     Case("LTC-clamp", lambda t: LTC(2, 3, positive="clamp", input_mapping=None, dtype=t), shape=(2, 40, 2)),
     Case("LTC-mixed-rk4", lambda t: LTC(2, 3, mixed_memory=True, solver="rk4", dtype=t), shape=(2, 40, 2)),
