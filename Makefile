@@ -16,8 +16,8 @@ demo: $(VENV)/.with-video  ## a real clip through the spiking retina; the result
 	$(BIN)/neurosim demo -o $(RESULT)
 	@echo "The result is in $(RESULT)/"
 
-test: $(VENV)/.with-test  ## all tests but the slow ones
-	$(BIN)/python -m pytest -q -m "not slow"
+test: $(VENV)/.with-test  ## all tests but the slow ones, on every core
+	$(BIN)/python -m pytest -q -n auto -m "not slow"
 
 test-slow: $(VENV)/.with-test  ## only the tests marked slow
 	$(BIN)/python -m pytest -q -m slow

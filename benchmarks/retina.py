@@ -3,8 +3,9 @@
     python benchmarks/retina.py [--sizes 32 64 128 256 512] [--seconds 1.0] [--dtype float32] [--threads 1]
 
 `dt` is the length of the chunks in frames. Times are CPU time of one process with the given number of threads, medians over
-repeated chunks after a warm-up. The cost of one compiled sigmoid is printed beside them, as a yardstick of the core: convis 0.6.4 runs its default retina (two channels,
-chunks of 100, no gradient) at 47 frames per second of CPU time at 128 x 128 on a core where that sigmoid costs 1.7 ns.
+repeated chunks after a warm-up. The cost of one compiled sigmoid is printed beside them, as a yardstick of the core: convis
+0.6.4 runs its default retina (two channels, chunks of 100, no gradient) at 47 frames per second of CPU time at 128 x 128 on a
+core where that sigmoid costs 1.7 ns.
 """
 
 from __future__ import annotations

@@ -168,12 +168,15 @@ class Parameter(_Value, nn.Parameter):
       time constant
     """
 
-    def __new__(cls, data: Tensor, requires_grad: bool, spec: Param, where: str) -> Parameter:
-        self = torch.Tensor._make_subclass(cls, data, requires_grad)
+    def __new__(cls, data: Any, requires_grad: bool = True, spec: Param | None = None, where: str = "Parameter") -> Parameter:
+        if not isinstance(data, Tensor):
+            data = torch.as_tensor(data, dtype=torch.get_default_dtype())
+        spec = spec or Param(None, doc="a parameter by itself")
+        self = torch.Tensor._make_subclass(cls, data.detach(), requires_grad)
         self.spec, self.owner = spec, where
         return self
 
-    def __init__(self, *args: Any) -> None:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         pass
 
 

@@ -108,22 +108,37 @@ class Remembering(nn.Module):
         Raises: UnknownName, ParameterError; then nothing has changed.
         """
         flat, dotted = Tree(self, Parameters(), "_"), Tree(self, Parameters())
-        for name in values:
-            if name not in flat and name not in dotted:
-                raise UnknownName(f"{type(self).__name__}.set_parameters", name, flat.keys())
+        shapes = {layer: (dict(layer._parameters), dict(layer._modules)) for layer in self._leaves().values()}
         before = self._raw_parameters()
         try:
+            self._take_form(values)
+            for name in values:
+                if name not in flat and name not in dotted:
+                    raise UnknownName(f"{type(self).__name__}.set_parameters", name, flat.keys())
             for name, value in values.items():
                 (dotted if name in dotted else flat)[name] = value
         except Exception:
+            for layer, (parameters, modules) in shapes.items():
+                layer._parameters, layer._modules = parameters, modules
             self._set_raw_parameters(before)
             raise
+
+    def _take_form(self, values: Mapping[str, Any]) -> None:
+        """Lets every layer below take the form that the values, by flat or dotted name, need."""
+        flat = {name.replace(".", "_"): value for name, value in values.items()}
+        for path, layer in self._leaves().items():
+            mine = path.replace(".", "_") + "_" if path else ""
+            layer._make_room({name.removeprefix(mine): value for name, value in flat.items() if name.startswith(mine)})
+
+    def _make_room(self, values: Mapping[str, Any]) -> None:
+        """Takes the form that these values, by flat name below here, need; for layers whose parameters have no fixed one."""
 
     def _raw_parameters(self) -> dict[str, Tensor]:
         return {name: x.detach().clone() for name, x in self.state_dict(keep_vars=True).items()
                 if isinstance(x, Tensor)}
 
     def _set_raw_parameters(self, values: Mapping[str, Tensor]) -> None:
+        self._take_form(values)
         now = self.state_dict(keep_vars=True)
         with torch.no_grad():
             for name, x in values.items():

@@ -85,6 +85,8 @@ class Layer(Fitting, Remembering):
         for name, value in values.items():
             if name not in known:
                 raise ParameterError(type(self).__name__, name, f"unknown; choose from {list(known)}", value)
+        if not known and (dtype or device) is not None:  # nothing else would say what it computes in
+            self.register_buffer("_like", torch.empty(0, dtype=dtype, device=device), persistent=False)
         for name, spec in known.items():
             if (value := values.get(name, spec.default)) is not None:
                 self._add(spec, value, dtype, device)

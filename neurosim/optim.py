@@ -14,6 +14,7 @@ from ._axes import to_tensor
 from ._drive import Feed
 from ._errors import InputError, ParameterError, StateError, UnknownName
 from ._output import Output
+from ._param import declared
 from ._stacks import Remembering
 from ._tree import Shown
 from .streams.base import whole
@@ -187,6 +188,19 @@ class Fitting(Remembering):
         time, n = self.axes.time, out.shape[self.axes.time]
         return loss_fn(out.narrow(time, skip, n - skip), goal.narrow(time, skip, n - skip))
 
+    def _check_ranges(self) -> None:
+        """Raises ParameterError when a step has left the declared range of a parameter."""
+        for path, module in self.named_modules():
+            for name, spec in declared(type(module)).items():
+                value = module._parameters.get(name)
+                if value is not None and value.requires_grad:
+                    try:
+                        spec.check(path or type(module).__name__, value.detach())
+                    except ParameterError as error:
+                        raise ParameterError(type(self).__name__, "optimize", f"a step left the range: {error}. Parameters are "
+                                             "back at their last good values; take smaller steps, or hold the range with "
+                                             "torch.nn.utils.parametrize") from None
+
     def _one_step(self, optimizer: torch.optim.Optimizer, part: Any, goal: Tensor, skip: int, loss_fn: Loss) -> float:
         before, good = self._snapshot(), self._raw_parameters()
         losses: list[float] = []
@@ -205,6 +219,7 @@ class Fitting(Remembering):
         try:
             with torch.enable_grad():
                 optimizer.step(closure)  # type: ignore[arg-type]
+            self._check_ranges()
             self._restore(before)
             with torch.no_grad():
                 self(part)

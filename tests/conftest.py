@@ -18,6 +18,9 @@ from hypothesis import settings
 settings.register_profile("neurosim", deadline=None, derandomize="CI" in os.environ, print_blob=True)
 settings.load_profile("neurosim")
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # the cores are taken by the other workers
+    torch.set_num_threads(1)
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skips what needs a GPU where there is none."""

@@ -150,11 +150,15 @@ def test_a_pop_that_fails_pops_nothing():
     conv = neurosim.filters.Conv3d()
     conv.push_parameters()
     conv.set_weight(np.ones((3, 3, 3)))
+    conv.pop_parameters()  # a kernel of another size finds its way back
+    assert float(conv.weight) == 0.0
+    conv.push_parameters()
+    conv.register_parameter("bias", None)
     with pytest.raises(ParameterError, match="no longer there with this shape"):
         conv.pop_parameters()
-    conv.set_weight(2.0)
+    conv.bias = torch.nn.Parameter(torch.ones(1))
     conv.pop_parameters()
-    assert float(conv.weight) == 0.0
+    assert float(conv.bias) == 0.0
 
 
 def test_a_state_that_cannot_fit_is_refused_before_anything_changes():

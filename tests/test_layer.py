@@ -298,6 +298,13 @@ def test_stacks():
         layer.retrieve_all("there")
 
 
+def test_a_layer_without_parameters_computes_in_its_dtype():
+    delay = neurosim.filters.Delay(1, dtype=torch.float64)
+    assert delay.run(np.zeros((3, 2, 2), np.float32))[0].dtype == torch.float64
+    assert delay.float().run(np.zeros((3, 2, 2)))[0].dtype == torch.float32
+    assert neurosim.filters.Delay(1).run(torch.zeros(3, 2, 2, dtype=torch.float64))[0].dtype == torch.float64
+
+
 def test_a_state_of_another_layer_is_refused():
     layer = Two()
     with pytest.raises(StateError, match="there is no layer 'third'"):
@@ -416,3 +423,19 @@ def test_impulse_plots_leave_the_layer_alone():
     curve = neurosim.plot.impulse_response(layer, (60, 5, 5))[0, 0, :, 2, 2].double().detach()
     decay = np.exp(-0.001 / 0.02)
     np.testing.assert_allclose(curve, 2 * (1 - decay) * decay ** np.arange(60), rtol=1e-4, atol=1e-7)
+
+
+def test_a_step_out_of_the_range_is_taken_back():
+    layer = Two()
+    layer.set_optimizer.SGD(lr=1e6)
+    before = layer.get_parameters()
+    x = noise(20, 2, 2)
+    with pytest.raises(ParameterError, match=r"a step left the range: second.tau: must lie in|the loss became"):
+        layer.optimize(x, torch.roll(Two().run(x)[0], 3, 2) * 5)
+    assert layer.get_parameters() == before
+
+
+def test_a_parameter_by_itself():
+    p = neurosim.Parameter(42, requires_grad=False)
+    p.set(3.0)
+    assert float(p) == 3.0 and not p.requires_grad

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -93,6 +94,18 @@ class _Conv(ChunkLayer):
         else:
             self._add(type(self).weight, data, like.dtype, like.device)
         self.kernel = None
+
+    def _make_room(self, values: Mapping[str, Any]) -> None:
+        """A kernel of the size of `weight`, or one that follows what is given."""
+        own = self._parameters.get("weight")
+        if "weight" in values and (own is None or np.shape(values["weight"]) != tuple(own.shape)):
+            self.set_weight(values["weight"])
+        elif "kernel_sigma" in values and not isinstance(self.kernel, Gaussian):
+            self.gaussian(float(np.squeeze(values["kernel_sigma"])))
+        elif "kernel_relative_weight" in values and not isinstance(self.kernel, HighPassExponential):
+            self.highpass_exponential(float(np.squeeze(values["kernel_tau"])))
+        elif "kernel_tau" in values and not isinstance(self.kernel, Exponential | HighPassExponential):
+            self.exponential(float(np.squeeze(values["kernel_tau"])))
 
     def _follow(self, kernel: Kernel) -> None:
         like = next(iter(self.parameters()))

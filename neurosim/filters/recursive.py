@@ -42,7 +42,7 @@ class TemporalLowPass(ChunkLayer):
     """
 
     tau = Param(0.01, unit="s", at_least=0.0, doc="time constant")
-    n = Param(0, at_least=0.0, at_most=20.0, fit=False, doc="order of the cascade; 0 is a single stage")
+    n = Param(0, choices=range(21), fit=False, doc="order of the cascade; 0 is a single stage")
 
     def __init__(self, axes: Axes = VIDEO, **options: Any) -> None:
         super().__init__(**options)

@@ -105,3 +105,22 @@ def test_the_exponential_kernel_is_the_low_pass():
 def test_what_does_not_fit_is_refused(make, text: str):  # type: ignore[no-untyped-def]
     with pytest.raises((ParameterError, ValueError), match=text):
         make()
+
+
+def test_kernels_through_files_and_stacks(tmp_path: Path):
+    free, gauss, high = Conv3d(), Conv2d(), Conv1d()
+    free.set_weight(np.arange(45.0).reshape(5, 3, 3))
+    gauss.gaussian(0.3)
+    high.highpass_exponential(0.02, 0.7)
+    for layer in (free, gauss, high):
+        layer.save_parameters(tmp_path / "kernel.npz")
+        other = type(layer)()
+        other.load_parameters(tmp_path / "kernel.npz")
+        torch.testing.assert_close(other.impulse_response(), layer.impulse_response())
+    free.push_parameters()
+    free.set_weight(np.ones((2, 2)))
+    free.pop_parameters()
+    assert free.weight.shape == (1, 1, 5, 3, 3)
+    with pytest.raises(ParameterError):
+        free.set_parameters({"weight": np.ones((2, 2)), "bias": "many"})
+    assert free.weight.shape == (1, 1, 5, 3, 3)
