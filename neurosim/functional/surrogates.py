@@ -36,7 +36,7 @@ class Surrogate:
 
 @dataclass(frozen=True)
 class SuperSpike(Surrogate):
-    """Fast sigmoid, slope height / (1 + |x| / width)^2.
+    """Fast sigmoid, slope height / (1 + abs(x) / width)^2.
 
     Reference: Zenke & Ganguli, Neural Comput 30:1514 (2018); their beta is 1 / width.
 
@@ -72,7 +72,7 @@ class ArcTan(Surrogate):
 
 @dataclass(frozen=True)
 class Triangle(Surrogate):
-    """Piecewise linear, slope height max(0, 1 - |x| / width).
+    """Piecewise linear, slope height max(0, 1 - abs(x) / width).
 
     Reference: Bellec et al., NeurIPS 2018, arXiv:1803.09574, eq. 4, where width is the threshold and height 0.3.
 
