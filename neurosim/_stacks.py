@@ -108,8 +108,7 @@ class Remembering(nn.Module):
         Raises: UnknownName, ParameterError; then nothing has changed.
         """
         flat, dotted = Tree(self, Parameters(), "_"), Tree(self, Parameters())
-        shapes = {layer: (dict(layer._parameters), dict(layer._modules)) for layer in self._leaves().values()}
-        before = self._raw_parameters()
+        form, before = self._form(), self._raw_parameters()
         try:
             self._take_form(values)
             for name in values:
@@ -118,10 +117,18 @@ class Remembering(nn.Module):
             for name, value in values.items():
                 (dotted if name in dotted else flat)[name] = value
         except Exception:
-            for layer, (parameters, modules) in shapes.items():
-                layer._parameters, layer._modules = parameters, modules
+            self._set_form(form)
             self._set_raw_parameters(before)
             raise
+
+    def _form(self) -> list[tuple[Any, dict[str, Any], dict[str, Any]]]:
+        """Every layer with the parameters and modules that it has now."""
+        return [(layer, dict(layer._parameters), dict(layer._modules)) for layer in self._leaves().values()]
+
+    @staticmethod
+    def _set_form(form: list[tuple[Any, dict[str, Any], dict[str, Any]]]) -> None:
+        for layer, parameters, modules in form:
+            layer._parameters, layer._modules = parameters, modules
 
     def _take_form(self, values: Mapping[str, Any]) -> None:
         """Lets every layer below take the form that the values, by flat or dotted name, need."""
@@ -138,11 +145,13 @@ class Remembering(nn.Module):
                 if isinstance(x, Tensor)}
 
     def _set_raw_parameters(self, values: Mapping[str, Tensor]) -> None:
+        form = self._form()
         self._take_form(values)
         now = self.state_dict(keep_vars=True)
         with torch.no_grad():
             for name, x in values.items():
                 if name not in now or now[name].shape != x.shape:
+                    self._set_form(form)
                     raise ParameterError(type(self).__name__, name, "is no longer there with this shape",
                                          tuple(x.shape))
             for name, x in values.items():

@@ -40,7 +40,8 @@ class _Conv(ChunkLayer):
                 raise ParameterError(type(self).__name__, what, "must be a whole number, at least 1", n)
         self.in_channels, self.out_channels = in_channels, out_channels
         self.time_pad, self.autopad = time_pad, autopad
-        self.kernel: Kernel | None = None
+        self.kernel: Kernel | None
+        self.register_module("kernel", None)  # among the modules from the start, so that they can be put back whole
         dtype, device = options.get("dtype"), options.get("device")
         shape = (out_channels, in_channels, *self._size(kernel_size))
         self._add(type(self).weight, torch.zeros(shape), dtype, device)

@@ -124,3 +124,12 @@ def test_kernels_through_files_and_stacks(tmp_path: Path):
     with pytest.raises(ParameterError):
         free.set_parameters({"weight": np.ones((2, 2)), "bias": "many"})
     assert free.weight.shape == (1, 1, 5, 3, 3)
+
+
+def test_what_is_refused_leaves_the_kernel_as_it_was():
+    for values in ({"kernel_sigma": 0.3, "bias": "many"}, {"weight": np.ones((2, 2)), "nothing": 1.0}):
+        conv = Conv2d()
+        with pytest.raises((ParameterError, AttributeError)):
+            conv.set_parameters(values)
+        assert conv.kernel is None and conv.p.keys() == ["weight", "bias"] and conv.weight.shape == (1, 1, 1, 1, 1)
+        assert conv.run(np.ones((2, 3, 3)))[0].shape == (1, 1, 2, 3, 3)
