@@ -21,8 +21,8 @@ TREES = {path: ast.parse(path.read_text(), str(path)) for path in FILES}
 
 # Each name may import only from the lines before its own; "" is neurosim/__init__.py.
 LEVELS = ["_errors", "_axes _units _files", "_defaults", "kernels", "functional", "_param", "_state", "_tree",
-          "_stacks", "streams", "stimuli analysis plot", "_output", "_drive _record", "optim", "layer", "stateful",
-          "filters spiking", "retina liquid", "models", "checkpoint", "runner", "compat", "", "cli", "__main__"]
+          "_stacks", "streams", "stimuli analysis datasets", "plot", "_output", "_drive _record", "optim", "layer", "stateful",
+          "filters spiking", "retina liquid", "models", "checkpoint", "runner", "compat lightning", "", "cli", "__main__"]
 RANK = {name: level for level, names in enumerate(LEVELS) for name in names.split() or [""]}
 PROGRAMS = {"cli", "__main__"}  # they talk to a person
 
