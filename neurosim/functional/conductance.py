@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .integrate import Values, rk4, steps_in
+from .integrate import Solver, Values, rk4, steps_in
 from .surrogates import Surrogate
 
 Number = Tensor | float
@@ -38,13 +38,14 @@ class AdaptiveExponentialState(NamedTuple):
 
 
 def fitzhugh_nagumo_step(x: Tensor, state: FitzHughNagumoState, h: float, *, a: Number, b: Number, epsilon: Number,
-                         time_unit: float, longest_step: float) -> FitzHughNagumoState:
-    """One frame of dv/dt = v - v^3 / 3 - w + x, dw/dt = epsilon (v + a - b w), in steps of order 4.
+                         time_unit: float, longest_step: float, solver: Solver = rk4) -> FitzHughNagumoState:
+    """One frame of dv/dt = v - v^3 / 3 - w + x, dw/dt = epsilon (v + a - b w), in equal steps.
 
     Args:
         x: current of the frame, without unit.
         state: v and w.
         h: length of the frame in s. time_unit: of the equations, in s. longest_step: in s.
+        solver: `rk4`, or `euler` of order 1.
     Reference: FitzHugh, Biophys J 1:445 (1961), in the form of Nagumo et al. 1962 with x added.
     """
     def slope(y: Values) -> Values:
@@ -54,7 +55,7 @@ def fitzhugh_nagumo_step(x: Tensor, state: FitzHughNagumoState, h: float, *, a: 
     steps = steps_in(h, longest_step)
     y: Values = state
     for _ in range(steps):
-        y = rk4(slope, y, h / steps / time_unit)
+        y = solver(slope, y, h / steps / time_unit)
     return FitzHughNagumoState(*y)
 
 
@@ -81,13 +82,14 @@ def hodgkin_huxley_start(frame: Tensor) -> HodgkinHuxleyState:
 
 
 def hodgkin_huxley_step(x: Tensor, state: HodgkinHuxleyState, h: float, *, g_k: Number, g_na: Number, g_l: Number, c_m: Number,
-                        v_k: Number, v_na: Number, v_l: Number, longest_step: float) -> HodgkinHuxleyState:
-    """One frame of c_m dv/dt = x - g_k n^4 (v - v_k) - g_na m^3 h (v - v_na) - g_l (v - v_l), in steps of order 4.
+                        v_k: Number, v_na: Number, v_l: Number, longest_step: float,
+                        solver: Solver = rk4) -> HodgkinHuxleyState:
+    """One frame of c_m dv/dt = x - g_k n^4 (v - v_k) - g_na m^3 h (v - v_na) - g_l (v - v_l), in equal steps.
 
     Args:
         x: current of the frame in uA/cm2.
         state: v in mV and the gates.
-        h: length of the frame in s. longest_step: in s.
+        h: length of the frame in s. longest_step: in s. solver: `rk4`, or `euler` of order 1.
         g_k, g_na, g_l: mS/cm2. c_m: uF/cm2. v_k, v_na, v_l: mV from rest.
     Reference: Hodgkin & Huxley, J Physiol 117:500 (1952), eq. 26; sign of v turned: depolarisation is positive.
     """
@@ -101,7 +103,7 @@ def hodgkin_huxley_step(x: Tensor, state: HodgkinHuxleyState, h: float, *, g_k: 
     steps = steps_in(h, longest_step)
     y: Values = state
     for _ in range(steps):
-        y = rk4(slope, y, 1000 * h / steps)
+        y = solver(slope, y, 1000 * h / steps)
     return HodgkinHuxleyState(*y)
 
 
@@ -135,14 +137,7 @@ def adaptive_exponential_step(x: Tensor, state: AdaptiveExponentialState, h: flo
     v, w, count = *state, torch.zeros_like(x)
     for _ in range(steps):
         v, w = rk4(slope, (v, w), h / steps)
-        spike, fires = surrogate_spike((v - peak) / delta, surrogate)
-        count = count + spike
+        spike = surrogate.spike((v - peak) / delta)
+        count, fires = count + spike, spike > 0
         v, w = torch.where(fires, v_reset + 0 * v.detach(), v), torch.where(fires, w + b, w)
     return count, AdaptiveExponentialState(v, w)
-
-
-def surrogate_spike(above: Tensor, surrogate: Surrogate) -> tuple[Tensor, Tensor]:
-    """Spikes (NaN where the distance to threshold is not finite) with a surrogate gradient, and the same as booleans."""
-    smooth = surrogate(above)
-    fires = above >= 0
-    return fires.to(above.dtype) + 0 * above.detach() + (smooth - smooth.detach()), fires

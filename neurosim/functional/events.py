@@ -10,7 +10,6 @@ from torch import Tensor
 
 from .._errors import InputError
 from ..kernels.random import NOISE, uniform
-from .conductance import surrogate_spike
 from .surrogates import Surrogate
 
 MOST_SPIKES = 500.0  # expected in a frame; for more, probabilities would underflow
@@ -73,9 +72,8 @@ def integrating_motion_step(x: Tensor, state: MotionState, h: float, *, threshol
     Reference: Lichtsteiner, Posch & Delbruck, IEEE J Solid-State Circuits 43:566 (2008), the pixel without its logarithm.
     """
     f = state.f + h * x
-    on, rises = surrogate_spike(f - threshold, surrogate)
-    off, falls = surrogate_spike(-f - threshold, surrogate)
-    return on, off, MotionState(torch.where(rises, f - threshold, torch.where(falls, f + threshold, f)))
+    on, off = surrogate.spike(f - threshold), surrogate.spike(-f - threshold)
+    return on, off, MotionState(torch.where(on > 0, f - threshold, torch.where(off > 0, f + threshold, f)))
 
 
 def ratio_motion_step(x: Tensor, state: MotionState, *, threshold: Tensor,
@@ -89,9 +87,8 @@ def ratio_motion_step(x: Tensor, state: MotionState, *, threshold: Tensor,
     Reference: Lichtsteiner, Posch & Delbruck, IEEE J Solid-State Circuits 43:566 (2008).
     """
     rise, bound = torch.log(x / state.f), torch.log(threshold)
-    on, rises = surrogate_spike(rise - bound, surrogate)
-    off, falls = surrogate_spike(-rise - bound, surrogate)
-    return on, off, MotionState(torch.where(rises, state.f * threshold, torch.where(falls, state.f / threshold, state.f)))
+    on, off = surrogate.spike(rise - bound), surrogate.spike(-rise - bound)
+    return on, off, MotionState(torch.where(on > 0, state.f * threshold, torch.where(off > 0, state.f / threshold, state.f)))
 
 
 def rows_before(x: Tensor, axis: int) -> int:

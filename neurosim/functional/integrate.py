@@ -1,4 +1,4 @@
-"""Steps of integration within a frame: how many, and the classical Runge-Kutta step."""
+"""Steps of integration within a frame: how many, and the two ways to take one."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from torch import Tensor
 from .._errors import ParameterError
 
 Values = tuple[Tensor, ...]
+Solver = Callable[[Callable[[Values], Values], Values, float], Values]
 MOST_STEPS = 100_000
 
 
@@ -41,3 +42,11 @@ def rk4(slope: Callable[[Values], Values], y: Values, step: float) -> Values:
     k3 = slope(moved(k2, step / 2))
     k4 = slope(moved(k3, step))
     return tuple(a + step / 6 * (p + 2 * (q + r) + s) for a, p, q, r, s in zip(y, k1, k2, k3, k4, strict=True))
+
+
+def euler(slope: Callable[[Values], Values], y: Values, step: float) -> Values:
+    """One step of the explicit Euler method, order 1; arguments as for `rk4`."""
+    return tuple(a + step * b for a, b in zip(y, slope(y), strict=True))
+
+
+SOLVERS: dict[str, Solver] = {"rk4": rk4, "euler": euler}

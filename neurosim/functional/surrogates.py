@@ -8,7 +8,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from .._errors import ParameterError
-from ..kernels.surrogate import ARC_TAN, LOGISTIC, SUPER_SPIKE, TRIANGLE, smooth_step
+from ..kernels.surrogate import ARC_TAN, LOGISTIC, SUPER_SPIKE, TRIANGLE, smooth_step, spike_of
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,10 @@ class Surrogate:
     def __call__(self, x: Tensor) -> Tensor:
         """The step at x, any shape; only its slope matters."""
         return smooth_step(x, self.kind, self.width, self.height)
+
+    def spike(self, above: Tensor) -> Tensor:
+        """1 where the distance to threshold is at least 0, else 0, NaN where it is not finite; the slope of the step."""
+        return spike_of(above, self(above))
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from abc import ABC
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from .._axes import VIDEO, Axes
+from .._errors import ParameterError
 from .._param import Param
 from ..functional.conductance import (
     AdaptiveExponentialState,
@@ -18,18 +20,30 @@ from ..functional.conductance import (
     hodgkin_huxley_start,
     hodgkin_huxley_step,
 )
+from ..functional.integrate import SOLVERS
 from ..functional.surrogates import SuperSpike, Surrogate
 from ..stateful import scan
 from ._neuron import _Neuron
 
 
-class FitzHughNagumo(_Neuron):
+class _Integrated(_Neuron, ABC):
+    """A neuron whose equations are integrated by a method that is chosen by its name."""
+
+    def __init__(self, axes: Axes = VIDEO, *, solver: str = "rk4", **options: Any) -> None:
+        super().__init__(axes, **options)
+        if solver not in SOLVERS:
+            raise ParameterError(type(self).__name__, "solver", f"choose from {list(SOLVERS)}", solver)
+        self.solver = solver
+
+
+class FitzHughNagumo(_Integrated):
     """FitzHugh and Nagumo's neuron: dv/dt = v - v^3 / 3 - w + x, dw/dt = epsilon (v + a - b w); gives v.
 
-    Runge-Kutta, order 4, in steps of at most `longest_step`.
+    Runge-Kutta, order 4, or Euler, order 1, in steps of at most `longest_step`. Noise is added to the input.
 
     Args:
         axes: VIDEO, or SIGNAL for (batch, time, feature).
+        solver: "rk4", or "euler", which has the numbers of convis with its steps.
         a, b, epsilon: of the recovery w. time_unit: one unit of time of the equations, in s. longest_step: in s.
     Shape: input without unit, held over a frame, to v without unit at the end of each frame, of the same shape. At rest
         v = w = 0.
@@ -61,19 +75,20 @@ class FitzHughNagumo(_Neuron):
 
         def step(state: FitzHughNagumoState, frame: Tensor) -> tuple[Tensor, FitzHughNagumoState]:
             state = fitzhugh_nagumo_step(frame, state, self.resolution.frame, a=self.a, b=self.b, epsilon=self.epsilon,
-                                         time_unit=time_unit, longest_step=longest)
+                                         time_unit=time_unit, longest_step=longest, solver=SOLVERS[self.solver])
             return state.v, state
 
         return scan(step, state, x, self.axes.time)
 
 
-class HodgkinHuxley(_Neuron):
+class HodgkinHuxley(_Integrated):
     """Hodgkin and Huxley's membrane of the squid axon; gives the potential in mV from rest.
 
-    Runge-Kutta, order 4, in steps of at most `longest_step`.
+    Runge-Kutta, order 4, or Euler, order 1, in steps of at most `longest_step`. Noise is added to the input.
 
     Args:
         axes: VIDEO, or SIGNAL for (batch, time, feature).
+        solver: "rk4", or "euler", which has the numbers of convis with its steps.
         g_K, g_Na, g_L: largest conductances in mS/cm2. C_m: capacitance in uF/cm2. V_K, V_Na, V_L: reversal potentials in mV
             from rest. longest_step: in s.
     Shape: input in uA/cm2 (0.01 A/m2), held over a frame, to mV at the end of each frame, of the same shape. At rest v = 0 and
@@ -109,7 +124,8 @@ class HodgkinHuxley(_Neuron):
 
         def step(state: HodgkinHuxleyState, frame: Tensor) -> tuple[Tensor, HodgkinHuxleyState]:
             state = hodgkin_huxley_step(frame, state, self.resolution.frame, g_k=self.g_K, g_na=self.g_Na, g_l=self.g_L,
-                                        c_m=self.C_m, v_k=self.V_K, v_na=self.V_Na, v_l=self.V_L, longest_step=longest)
+                                        c_m=self.C_m, v_k=self.V_K, v_na=self.V_Na, v_l=self.V_L, longest_step=longest,
+                                        solver=SOLVERS[self.solver])
             return state.v, state
 
         return scan(step, state, x, self.axes.time)

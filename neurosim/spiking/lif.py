@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 from torch import Tensor
@@ -13,7 +14,35 @@ from ..functional.surrogates import SuperSpike, Surrogate
 from ._neuron import _Neuron
 
 
-class LIF(_Neuron):
+class _IntegrateAndFire(_Neuron, ABC):
+    """What both share: parameters, the state at rest and the noise."""
+
+    g_L = Param(50.0, unit="Hz", above=0.0, doc="leak")
+    threshold = Param(1.0, doc="potential that makes a spike")
+    v_reset = Param(0.0, doc="potential after a spike, and at the start")
+    noise_sigma = Param(0.0, at_least=0.0, doc="stationary deviation of the free potential")
+
+    def __init__(self, axes: Axes = VIDEO, *, seed: int = 0, surrogate: Surrogate = SuperSpike(), **options: Any) -> None:
+        super().__init__(axes, **options)
+        self.seed, self.surrogate = int(seed), surrogate
+
+    @abstractmethod
+    def refractory(self) -> tuple[Any, Any]:
+        """Mean and deviation of the refractory time in s."""
+
+    def initial_state(self, x: Tensor) -> LIFState:
+        """Potentials at the reset."""
+        return lif_start(x.select(self.axes.time, 0), self.v_reset, self.seed)
+
+    def respond(self, x: Tensor, state: LIFState) -> tuple[Tensor, LIFState]:
+        """See `functional.lif.lif`."""
+        mean, sigma = self.refractory()
+        return lif(x, state, self.resolution.frame, self.axes.time, g_leak=self.g_L, threshold=self.threshold,
+                   v_reset=self.v_reset, noise_sigma=self.noise_sigma, refractory=mean, refractory_sigma=sigma,
+                   surrogate=self.surrogate)
+
+
+class LIF(_IntegrateAndFire):
     """Leaky integrate-and-fire neurons: dv/dt = x - g_L v + white noise; a spike and v = v_reset at the threshold.
 
     Exact between spikes for input held over a frame; the threshold is tested at the end of each frame. For exact spike times
@@ -36,26 +65,12 @@ class LIF(_Neuron):
     tensor([ 5, 11, 17])
     """
 
-    g_L = Param(50.0, unit="Hz", above=0.0, doc="leak")
-    threshold = Param(1.0, doc="potential that makes a spike")
-    v_reset = Param(0.0, doc="potential after a spike, and at the start")
-    noise_sigma = Param(0.0, at_least=0.0, doc="stationary deviation of the free potential")
-
-    def __init__(self, axes: Axes = VIDEO, *, seed: int = 0, surrogate: Surrogate = SuperSpike(), **options: Any) -> None:
-        super().__init__(axes, **options)
-        self.seed, self.surrogate = int(seed), surrogate
-
-    def initial_state(self, x: Tensor) -> LIFState:
-        """Potentials at the reset."""
-        return lif_start(x.select(self.axes.time, 0), self.v_reset, self.seed)
-
-    def respond(self, x: Tensor, state: LIFState) -> tuple[Tensor, LIFState]:
-        """See `functional.lif.lif`."""
-        return lif(x, state, self.resolution.frame, self.axes.time, g_leak=self.g_L, threshold=self.threshold,
-                   v_reset=self.v_reset, noise_sigma=self.noise_sigma, surrogate=self.surrogate)
+    def refractory(self) -> tuple[Any, Any]:
+        """None."""
+        return 0.0, 0.0
 
 
-class RefractoryLIF(_Neuron):
+class RefractoryLIF(_IntegrateAndFire):
     """`LIF` that stays at the reset for a while after each spike; the time is rounded to whole frames.
 
     Args:
@@ -73,23 +88,9 @@ class RefractoryLIF(_Neuron):
     tensor([ 5, 15, 25])
     """
 
-    g_L = Param(50.0, unit="Hz", above=0.0, doc="leak")
-    threshold = Param(1.0, doc="potential that makes a spike")
-    v_reset = Param(0.0, doc="potential after a spike, and at the start")
-    noise_sigma = Param(0.0, at_least=0.0, doc="stationary deviation of the free potential")
     refr_mu = Param(0.003, unit="s", at_least=0.0, fit=False, doc="mean refractory time")
     refr_sigma = Param(0.0, unit="s", at_least=0.0, fit=False, doc="deviation of the refractory time from spike to spike")
 
-    def __init__(self, axes: Axes = VIDEO, *, seed: int = 0, surrogate: Surrogate = SuperSpike(), **options: Any) -> None:
-        super().__init__(axes, **options)
-        self.seed, self.surrogate = int(seed), surrogate
-
-    def initial_state(self, x: Tensor) -> LIFState:
-        """Potentials at the reset."""
-        return lif_start(x.select(self.axes.time, 0), self.v_reset, self.seed)
-
-    def respond(self, x: Tensor, state: LIFState) -> tuple[Tensor, LIFState]:
-        """See `functional.lif.lif`."""
-        return lif(x, state, self.resolution.frame, self.axes.time, g_leak=self.g_L, threshold=self.threshold,
-                   v_reset=self.v_reset, noise_sigma=self.noise_sigma, refractory=self.refr_mu,
-                   refractory_sigma=self.refr_sigma, surrogate=self.surrogate)
+    def refractory(self) -> tuple[Any, Any]:
+        """What the parameters say."""
+        return self.refr_mu, self.refr_sigma

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -71,6 +72,53 @@ def test_behaviours_of_the_published_sets() -> None:
     assert len(spikes_of("rebound_spike", rebound)) == 1
     burst = spikes_of("rebound_burst", rebound)
     assert (burst > 820).sum() > 2  # others are at the start, which is not the resting state
+
+
+def told(name: str, current: Callable[[float], float], ms: float, v: float,
+         h: float = 0.00025) -> tuple[np.ndarray, np.ndarray]:
+    """Times of the spikes in ms and v after each frame, from v and u = b v, for a current over the time in ms."""
+    layer = Izhikevich.named(name, SIGNAL, dtype=F64, resolution=Resolution(frame=h))
+    layer.set_state({"v": torch.full((1, 1), v, dtype=F64), "u": torch.full((1, 1), IZHIKEVICH_SETS[name].b * v, dtype=F64)})
+    times = np.arange(round(ms / h / 1000)) * h * 1000
+    out = layer.run(np.array([current(t) for t in times]), record=["v"])
+    return np.repeat(times, out[0].flatten().long().numpy()), out["v"].flatten().numpy()
+
+
+def pulses(height: float, length: float, *starts: float, base: float = 0.0) -> Callable[[float], float]:
+    """So many pulses of a current."""
+    return lambda t: base + height * any(start < t < start + length for start in starts)
+
+
+def test_behaviours_of_the_other_sets() -> None:
+    """Each with the current and the start of the program of the paper (figure1.m)."""
+    mixed = np.diff(told("mixed_mode", lambda t: 10.0 * (t > 16), 160, -70)[0])
+    assert mixed[:2].max() < 5 and mixed[2:].min() > 20  # a burst, then single spikes
+    growing = told("class_1", lambda t: 0.075 * (t - 30) * (t > 30), 300, -60)[0]
+    assert np.diff(growing)[0] > 35 and (np.diff(growing, 2) < 0).all()  # as slow as one likes, then faster and faster
+    at_once = np.diff(told("class_2", lambda t: -0.5 + 0.015 * (t - 30) * (t > 30), 300, -64)[0])
+    assert at_once.max() < 25 and len(at_once) > 10  # the lowest rate is 50 Hz
+    late = told("spike_latency", pulses(7.04, 3, 9.99), 100, -70)[0]
+    assert len(late) == 1 and late[0] > 15  # the pulse ended at 13
+    one, v = told("subthreshold_oscillations", pulses(2, 5, 20), 200, -62)
+    after = v[round(40 / 0.25):]
+    turns = np.flatnonzero(np.diff(np.sign(np.diff(after))))
+    assert len(one) == 1 and len(turns) >= 4 and np.ptp(after[-200:]) < 0.2 * np.ptp(after[:200])
+    resonant = told("resonator", pulses(0.65, 4, 40, 60, 280, 320), 400, -62)[0]
+    assert len(resonant) == 1 and resonant[0] > 320  # 40 ms between two pulses is its period, 20 are not
+    integrated = told("integrator", pulses(9, 2, 100 / 11, 100 / 11 + 5, 70, 80), 100, -60)[0]
+    assert len(integrated) == 1 and integrated[0] < 25  # pulses that are close add up
+    variable = told("threshold_variability", lambda t: pulses(1, 5, 10, 80)(t) + pulses(-6, 5, 70)(t), 100, -64)[0]
+    assert len(variable) == 1 and variable[0] > 80  # the same pulse, after an inhibitory one
+    assert len(told("bistability", pulses(0, 5, 37.5, base=-65), 300, -50)[0]) == 0  # rests for ever,
+    woken = told("bistability", pulses(1, 5, 37.5, base=-65), 300, -50)[0]
+    assert len(woken) > 50 and woken[-1] > 290  # or spikes for ever, once a pulse has woken it
+    spike, v = told("depolarizing_after_potential", pulses(20, 2, 9), 50, -70, 0.0002)
+    after = v[round(spike[0] / 0.2) + 2:]
+    assert len(spike) == 1 and after[0] > -60 and abs(after[-1] + 70) < 0.1 and after.min() > -71
+    inhibited = told("inhibition_induced_spiking", lambda t: 80.0 if t < 50 or t > 250 else 75.0, 350, -63.8, 0.0005)[0]
+    assert len(inhibited) >= 3 and (inhibited > 50).all() and (inhibited < 260).all()
+    bursting = told("inhibition_induced_bursting", lambda t: 80.0 if t < 50 or t > 250 else 75.0, 350, -63.8, 0.0005)[0]
+    assert (bursting > 50).all() and (bursting < 280).all() and np.diff(bursting).min() < 3 and np.diff(bursting).max() > 40
 
 
 def test_twenty_sets() -> None:
