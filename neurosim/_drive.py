@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -36,6 +37,20 @@ def chunk_to_frames(y: Tensor, axes: Axes, where: str) -> np.ndarray:
     return frames.numpy()
 
 
+def check_rate(source: Source, frame: float, where: str) -> None:
+    """Raises InputError when the source says another rate than the model's."""
+    rate, wanted = source.frame_rate, 1.0 / frame
+    if rate is not None and not math.isclose(rate, wanted, rel_tol=1e-6):
+        raise InputError(f"{where}: the source has {rate:g} frames per second, the model takes {wanted:g} steps per second; "
+                         f"resample it, neurosim.streams.TimedResampleStream(source, {wanted:g}), or build the model with "
+                         f"resolution=Resolution(frame={1.0 / rate:g}, pixels_per_degree=...)")
+
+
+def clock(source: Source, frame: float) -> float:
+    """Time in seconds of the frame that the source reads next; one without a rate has frames of `frame` seconds."""
+    return source.start_time + source.position * frame if source.time is None else source.time
+
+
 class Feed:
     """An input in chunks: iterate to get each chunk, an array or tensor with all axes of the model.
 
@@ -45,18 +60,21 @@ class Feed:
         dt: frames per chunk, or None for a single one.
         max_t: at most so many frames, or None for all.
         endless: whether a source without an end is fine.
+        frame: seconds per frame of the model, which a source that knows its rate has to agree with; None: any will do.
     Raises: InputError, ParameterError, StreamError.
     """
 
     def __init__(self, input: Any, axes: Axes, dt: int | None, max_t: int | None, where: str, *,
-                 endless: bool = False) -> None:
+                 endless: bool = False, frame: float | None = None) -> None:
         self._axes, self._where = axes, where
         dt = None if dt is None else whole(where, "dt", dt, 1)
         max_t = None if max_t is None else whole(where, "max_t", max_t)
         self._opened = ExitStack()
+        start_time = 0.0
         if isinstance(input, Output):
-            input = input[0]
+            start_time, input = input.start_time, input[0]
         self.source: Source | None = None
+        self.origin = start_time  # time of the first frame in seconds, on the clock of the recording
         if isinstance(input, list | tuple):
             input = to_numbers(input, where)
         if isinstance(input, np.ndarray | Tensor):
@@ -66,6 +84,13 @@ class Feed:
             self.source = as_source(input)
             if self.source is not input:
                 self._opened.enter_context(self.source)  # opened here, so closed here
+            if frame is not None:
+                try:
+                    check_rate(self.source, frame, where)
+                except InputError:
+                    self.close()
+                    raise
+                self.origin = clock(self.source, frame)
             length = self.source.length
             self.total = None if length is None else max(length - self.source.position, 0)
         if max_t is not None:

@@ -21,7 +21,8 @@ EVENTS = "events"  # the signal under which a spiking layer offers its spikes
 class Spikes(NamedTuple):
     """Spikes of one recording, sorted by unit and then by time.
 
-    Fields: `units`, int64 (n,), the number of the cell; `times`, float64 (n,), seconds since the first frame.
+    Fields: `units`, int64 (n,), the number of the cell; `times`, float64 (n,), seconds on the clock of the
+    recording.
     """
 
     units: Tensor
@@ -35,24 +36,34 @@ class Events:
     Args:
         batch: int64 (n,), entry of the batch.
         cell: int64 (n,), number of the cell within the layer, in the order of its output's (channel, y, x).
-        time: float64 (n,), seconds since the first frame of the stream.
+        time: float64 (n,), seconds. As a layer emits it, since that layer was at rest; in an `Output` on the clock of
+            the recording.
         cells: how many cells the layer has.
+        begun: frames that the layer had seen since it was at rest when the stretch began; None when it does not say: times
+            then count from the first frame of the run.
     """
 
     batch: Tensor
     cell: Tensor
     time: Tensor
     cells: int
+    begun: int | None = None
 
     @staticmethod
     def joined(parts: Sequence[Events]) -> Events:
         """The events of consecutive stretches, as one."""
         return Events(torch.cat([part.batch for part in parts]), torch.cat([part.cell for part in parts]),
-                      torch.cat([part.time for part in parts]), parts[0].cells)
+                      torch.cat([part.time for part in parts]), parts[0].cells, parts[0].begun)
 
     def first(self, n: int) -> Events:
         """The first `n` of them."""
-        return Events(self.batch[:n], self.cell[:n], self.time[:n], self.cells)
+        return Events(self.batch[:n], self.cell[:n], self.time[:n], self.cells, self.begun)
+
+    def on_clock(self, origin: float, start: int, frame: float) -> Events:
+        """With times on the clock on which frame 0 of the run is at `origin`; the stretch begins with frame `start`."""
+        # The same for all stretches of a run, so that cuts do not show.
+        shift = origin - (0 if self.begun is None else self.begun - start) * frame
+        return self if shift == 0 else Events(self.batch, self.cell, self.time + shift, self.cells, self.begun)
 
     def __len__(self) -> int:
         return len(self.time)
@@ -68,15 +79,16 @@ class Output:
         values: tensors by name, the model's outputs first.
         axes: the kind of the data, VIDEO or SIGNAL.
         frame: seconds per frame.
-        start: number of the first frame in its stream.
+        start: number of the first frame in its run.
+        origin: time of frame 0 of the run in seconds, on the clock of the recording.
         events: spike events by the path of their layer.
     """
 
     def __init__(self, values: Mapping[str, Tensor], *, axes: Axes = VIDEO, frame: float = 0.001, start: int = 0,
-                 events: Mapping[str, Events] | None = None) -> None:
+                 origin: float = 0.0, events: Mapping[str, Events] | None = None) -> None:
         self._values = dict(values)
         self._events = dict(events or {})
-        self.axes, self.frame, self.start = axes, frame, start
+        self.axes, self.frame, self.start, self.origin = axes, frame, start, origin
 
     @staticmethod
     def joined(parts: Sequence[Output]) -> Output:
@@ -86,17 +98,31 @@ class Output:
             return first
         values = {name: torch.cat([part._values[name] for part in parts], first.axes.time) for name in first._values}
         events = {name: Events.joined([part._events[name] for part in parts]) for name in first._events}
-        return Output(values, axes=first.axes, frame=first.frame, start=first.start, events=events)
+        return Output(values, axes=first.axes, frame=first.frame, start=first.start, origin=first.origin,
+                      events=events)
 
     def mapped(self, function: Any) -> Output:
         """The same outputs with `function` applied to every tensor of values."""
         return Output({name: function(x) for name, x in self._values.items()}, axes=self.axes, frame=self.frame,
-                      start=self.start, events=self._events)
+                      start=self.start, origin=self.origin, events=self._events)
 
-    def with_records(self, values: Mapping[str, Tensor], events: Mapping[str, Events], start: int) -> Output:
-        """These outputs and what was recorded beside them, starting with frame `start`."""
-        return Output({**self._values, **values}, axes=self.axes, frame=self.frame, start=start,
-                      events={**self._events, **events})
+    def with_records(self, values: Mapping[str, Tensor], events: Mapping[str, Events], start: int,
+                     origin: float = 0.0) -> Output:
+        """These outputs and what was recorded beside them, from frame `start` of a run on whose frame 0 is at `origin`."""
+        heard = {name: one.on_clock(origin, start, self.frame) for name, one in events.items()}
+        return Output({**self._values, **values}, axes=self.axes, frame=self.frame, start=start, origin=origin,
+                      events={**self._events, **heard})
+
+    @property
+    def start_time(self) -> float:
+        """Time of the first frame in seconds, on the clock of the recording."""
+        return self.origin + self.start * self.frame
+
+    @property
+    def times(self) -> np.ndarray:
+        """Time of each frame in seconds, on the clock of the recording: float64 (time,)."""
+        frames = next(iter(self._values.values())).shape[self.axes.time] if self._values else 0
+        return self.origin + np.arange(self.start, self.start + frames) * self.frame
 
     # ---- access ---------------------------------------------------------------------------------------------------
     def keys(self) -> list[str]:
@@ -130,6 +156,12 @@ class Output:
         unit, time = torch.cat(units), torch.cat(times)
         order = torch.from_numpy(np.lexsort((time.cpu().numpy(), unit.cpu().numpy()))).to(unit.device)
         return Spikes(unit[order], time[order])
+
+    def spikes_in_order(self) -> tuple[np.ndarray, np.ndarray]:
+        """The spikes of batch entry 0 sorted by time, as sinks of events take them: units (n,), times (n,) in seconds."""
+        units, times = (x.cpu().numpy() for x in self.spikes)
+        order = np.argsort(times, kind="stable")
+        return units[order], times[order]
 
     def __getitem__(self, key: int | str | slice) -> Any:
         if isinstance(key, str):
@@ -169,7 +201,7 @@ class Output:
         """Time courses of every output (or of one): the mean over pixels and their range. Returns the figure."""
         from .plot import time_courses
         chosen = self._values if key is None else {str(key): self[key]}
-        return time_courses(chosen, self.axes, self.frame, self.start)
+        return time_courses(chosen, self.axes, self.frame, self.start_time / self.frame)
 
     # ---- what a person sees ---------------------------------------------------------------------------------------
     def _rows(self) -> list[Row]:
@@ -185,7 +217,7 @@ class Output:
 
     def _title(self) -> str:
         frames = next(iter(self._values.values())).shape[self.axes.time] if self._values else 0
-        return f"Output: {frames} frames of {self.frame:g} s from {self.start * self.frame:g} s on"
+        return f"Output: {frames} frames of {self.frame:g} s from {self.start_time:g} s on"
 
     def _repr_html_(self) -> str:
         return (f"<details open><summary><b>{html.escape(self._title())}</b></summary>"

@@ -194,7 +194,8 @@ class Layer(Fitting, Remembering):
         """
         before = self._snapshot()
         try:
-            out = Output.joined(list(self._chunks(Feed(input, self.axes, dt, max_t, f"{type(self).__name__}.run"),
+            out = Output.joined(list(self._chunks(Feed(input, self.axes, dt, max_t, f"{type(self).__name__}.run",
+                                                       frame=self.resolution.frame),
                                                   detach, progress, record, on_nan)))
         except BaseException:
             self._restore(before)
@@ -209,7 +210,8 @@ class Layer(Fitting, Remembering):
 
         Arguments and errors as for `run`. A chunk that fails leaves the state of the chunk before it.
         """
-        feed = Feed(input, self.axes, dt, max_t, f"{type(self).__name__}.stream", endless=True)
+        feed = Feed(input, self.axes, dt, max_t, f"{type(self).__name__}.stream", endless=True,
+                    frame=self.resolution.frame)
         return self._chunks(feed, detach, progress, record, on_nan)
 
     def _chunks(self, feed: Feed, detach: bool, progress: bool, record: Sequence[str],
@@ -220,7 +222,7 @@ class Layer(Fitting, Remembering):
             try:
                 start = 0
                 for chunk in feed:
-                    y = self._chunk_output(chunk, recorder, start, detach, on_nan)
+                    y = self._chunk_output(chunk, recorder, start, detach, on_nan, feed.origin)
                     frames = chunk.shape[self.axes.time]
                     start += frames
                     if bar is not None:
@@ -229,7 +231,8 @@ class Layer(Fitting, Remembering):
             finally:
                 feed.close()
 
-    def _chunk_output(self, chunk: Any, recorder: Recorder, start: int, detach: bool, on_nan: OnNaN | None) -> Output:
+    def _chunk_output(self, chunk: Any, recorder: Recorder, start: int, detach: bool, on_nan: OnNaN | None,
+                      origin: float = 0.0) -> Output:
         x = self._door(chunk, on_nan, start)
         with torch.no_grad() if detach else nullcontext(), recorder:
             before = self._snapshot()
@@ -241,7 +244,7 @@ class Layer(Fitting, Remembering):
                 self._restore(before)
                 raise
             values, events = recorder.take()
-        return as_output(y, self.axes, self.resolution.frame).with_records(values, events, start)
+        return as_output(y, self.axes, self.resolution.frame).with_records(values, events, start, origin)
 
     # ---- inner signals --------------------------------------------------------------------------------------------
     def emit(self, name: str, value: Tensor | Events) -> None:

@@ -16,13 +16,13 @@ from typing import Any, Literal
 import torch
 
 from ._axes import OnNaN, check_on_nan
-from ._drive import chunk_to_frames, frames_to_chunk
+from ._drive import check_rate, chunk_to_frames, clock, frames_to_chunk
 from ._errors import InputError, ParameterError, RunnerError, UnknownName
 from ._output import Output
 from ._record import Recorder
 from ._tree import html_table
 from .layer import Layer
-from .streams import Sink, Source, as_source, open_sink
+from .streams import Sink, Source, align, as_source, open_events, open_sink
 from .streams.base import whole
 
 SLICE = 0.2  # seconds between looks at whether the main thread is still there
@@ -125,9 +125,11 @@ class Runner:
         output: sink for the first output, path of a file to write, or a dict of such by the name of an output or of a
             recorded path; None keeps nothing but statistics. A file given by its path is complete when the input has ended,
             or after `close`.
+        events: sink for the spikes of all spiking layers, with `write(unit, time)` such as `HDF5File.events` and
+            `EventTextWriter`; or path of a text or HDF5 file to write. Times are on the clock of the input, sorted.
         goal: source of what the output should be; the model is then fitted, one step of its optimizer per chunk.
         dt: frames per chunk.
-        max_t: stop after so many frames.
+        max_t: stop after so many frames; a `stop` in between does not count anew.
         queue: chunks that may wait before the compute thread and before the writer.
         on_overrun: "block" lets a source wait; "drop_oldest" drops the oldest chunk read ahead, and counts its frames.
         on_nan: "raise" or "pass", instead of the model's own `on_nan`.
@@ -144,8 +146,8 @@ class Runner:
     (200, 8, 8)
     """
 
-    def __init__(self, model: Layer, input: Any, output: Any = None, *, goal: Any = None, dt: int = 100,
-                 max_t: int | None = None, queue: int = 4,
+    def __init__(self, model: Layer, input: Any, output: Any = None, *, events: Any = None, goal: Any = None,
+                 dt: int = 100, max_t: int | None = None, queue: int = 4,
                  on_overrun: Literal["block", "drop_oldest"] = "block", on_nan: OnNaN | None = None) -> None:
         if not isinstance(model, Layer):
             raise ParameterError("Runner", "model", "must be a Layer", type(model).__name__)
@@ -166,9 +168,19 @@ class Runner:
         self._own = ExitStack()  # streams opened here, closed at the end of the input or with the runner
         self._owns = self._at_end = False
         self.input: Source = self._source(input)
+        check_rate(self.input, model.resolution.frame, "Runner.input")
         self.goal: Source | None = None if goal is None else self._source(goal)
+        if self.goal is not None and self.goal.frame_rate and self.input.frame_rate and (
+                self.goal.frame_rate, self.goal.time) != (self.input.frame_rate, self.input.time):
+            self.input, self.goal = align(self.input, self.goal)
+        self._origin, self._first = clock(self.input, model.resolution.frame), self.input.position
+        self._counted = 0  # frames that were read of max_t
         self.outputs: dict[str | int, Sink] = {name: self._sink(sink) for name, sink in (
             output.items() if isinstance(output, Mapping) else [(0, output)]) if sink is not None}
+        self.events = events
+        if isinstance(events, str | Path):
+            self._owns = True
+            self.events = self._own.enter_context(open_events(events))
         self._recorder = Recorder(model, self._paths())
         self._threads: list[threading.Thread] = []
         self._alive: set[str] = set()
@@ -189,7 +201,8 @@ class Runner:
     def _sink(self, given: Any) -> Sink:
         if isinstance(given, str | Path):
             self._owns = True
-            return self._own.enter_context(open_sink(given, frame_rate=self.model.resolution.steps_per_second))
+            return self._own.enter_context(open_sink(
+                given, frame_rate=self.model.resolution.steps_per_second, start_time=self._origin))
         return given
 
     def _paths(self) -> list[str]:
@@ -213,6 +226,7 @@ class Runner:
         self._raise_error()
         if self._at_end and self._owns:
             raise RunnerError("Runner.start: the input has ended, and the files that it opened are closed; make a new Runner")
+        self._counted = 0 if self._at_end else self._counted
         self._at_end = False
         self._reset()
         self._done.clear()
@@ -334,7 +348,7 @@ class Runner:
             last = not self._alive
         if last:
             try:
-                for sink in self.outputs.values():
+                for sink in [*self.outputs.values(), *([] if self.events is None else [self.events])]:
                     if self._error is not None:
                         sink.close()
                     else:
@@ -351,35 +365,34 @@ class Runner:
             self._done.set()
 
     def _read(self) -> None:
-        done = 0
         out = self._channels[0]
-        while self.max_t is None or done < self.max_t:
-            n = self.dt if self.max_t is None else min(self.dt, self.max_t - done)
+        while self.max_t is None or self._counted < self.max_t:
+            n = self.dt if self.max_t is None else min(self.dt, self.max_t - self._counted)
+            number = self.input.position - self._first
             frames = self.input.read(n)
             goal = None if self.goal is None else self.goal.read(n)
             if goal is not None and len(goal) != len(frames):
-                raise InputError(f"Runner: the goal ended with frame {done + len(goal)}, the input has more")
+                raise InputError(f"Runner: the goal ended with frame {number + len(goal)}, the input has more")
             if not len(frames):
                 break
-            done += len(frames)
-            out.put((frames, goal, time.perf_counter()), len(frames))
+            self._counted += len(frames)
+            out.put((frames, goal, number, time.perf_counter()), len(frames))
         out.put(_END)
 
     def _compute(self) -> None:
         source, out = self._channels
-        start = 0
         where = f"Runner({type(self.model).__name__})"
         while (item := source.get()) is not _END:
-            frames, goal, read_at = item
+            frames, goal, number, read_at = item
             chunk = frames_to_chunk(frames, self.model.axes, where)
             if goal is not None:
                 self._losses.extend(self.model.optimize(chunk, frames_to_chunk(goal, self.model.axes, where)))
                 out.put((None, len(frames), read_at))
             else:
-                y = self.model._chunk_output(chunk, self._recorder, start, not torch.is_grad_enabled(), self._on_nan)
+                y = self.model._chunk_output(chunk, self._recorder, number, not torch.is_grad_enabled(),
+                                              self._on_nan, self._origin)
                 self.model.detach_state()  # a stream has no end, so a graph through all of it must not grow
                 out.put((y.mapped(torch.Tensor.detach), len(frames), read_at))
-            start += len(frames)
         self._at_end = True
 
     def _write(self) -> None:
@@ -388,6 +401,8 @@ class Runner:
             y, frames, read_at = item
             for name, sink in self.outputs.items() if y is not None else ():
                 sink.write(chunk_to_frames(self._named(y, name), self.model.axes, "Runner.output"))
+            if y is not None and self.events is not None:
+                self.events.write(*y.spikes_in_order())
             self._frames += frames
             self._latency.append(time.perf_counter() - read_at)
 

@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 import neurosim
 from neurosim import Output, StreamError
 from neurosim._drive import chunk_to_frames
@@ -86,9 +84,7 @@ class Results:
         for name, sink in self._sinks.items():
             sink.write(chunk_to_frames(out[name], out.axes, "--output"))
         if self._events is not None:
-            units, times = (x.cpu().numpy() for x in out.spikes)
-            order = np.argsort(times, kind="stable")
-            self._events.write(units[order], times[order])
+            self._events.write(*out.spikes_in_order())
         self.frames += out[0].shape[out.axes.time]
         self.spikes += sum(len(events) for events in out.events.values())
         self._first = self._first or (time.perf_counter(), self.frames)
@@ -100,7 +96,8 @@ class Results:
                 raise UsageError(f"--output: {self.path.suffix} holds one output, the model has {names}; choose one "
                                  "with --only, or write .h5")
             options = {"limits": self._limits} if self._limits else {}
-            self._sinks = {names[0]: open_sink(self.path, frame_rate=self._rate, mode=self._mode, **options)}
+            self._sinks = {names[0]: open_sink(self.path, frame_rate=self._rate, start_time=out.start_time,
+                                                 mode=self._mode, **options)}
             return
         spiking = out.events and (not self._only or SPIKES in self._only)
         if SPIKES in names:
@@ -108,7 +105,8 @@ class Results:
         self._file = HDF5File(self.path, self._mode, parameters={**self._about, "units": unit_ranges(out)})
         if spiking:
             self._events = self._file.events(SPIKES)
-        self._sinks = {name: self._file.dataset(name, frame_rate=self._rate, units=units_of(self._model, name))
+        self._sinks = {name: self._file.dataset(name, frame_rate=self._rate, start_time=out.start_time,
+                                                units=units_of(self._model, name))
                        for name in names}
 
     def _chosen(self, out: Output) -> list[str]:

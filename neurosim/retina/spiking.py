@@ -79,6 +79,7 @@ class GanglionSpiking(ChunkLayer):
             refractory_sigma=self.refr_sigma, surrogate=self.surrogate)
         if self.wants("events"):
             per_channel = current.shape[3:].numel()
+            begun = int(state.frame) - x.shape[self.axes.time]
             self.emit("events", Events(spikes.batch, spikes.channel * per_channel + spikes.cell, spikes.time,
-                                       current.shape[1] * per_channel))
+                                       current.shape[1] * per_channel, begun))
         return counts, state

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import math
 import operator
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
@@ -38,6 +40,13 @@ def rate_of(where: str, value: float | None) -> float | None:
     return None if value is None else positive(where, "frame_rate", value, "Hz")
 
 
+def time_of(where: str, value: float) -> float:
+    """`value` in seconds as a float; raises `ParameterError` unless finite."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not math.isfinite(value):
+        raise ParameterError(where, "start_time", "must be finite, in s", value)
+    return float(value)
+
+
 def to_numbers(chunk: Any, where: str) -> np.ndarray:
     """`chunk` (array, tensor or sequence of numbers) as a numpy array; a tensor is detached.
 
@@ -52,12 +61,21 @@ def to_numbers(chunk: Any, where: str) -> np.ndarray:
     return array
 
 
-class Stream:
-    """What sources and sinks share: being open or closed, and being a context manager."""
+SHOWN = 500  # characters of one value in HTML
 
-    def __init__(self, *, frame_rate: float | None = None) -> None:
+
+class Stream:
+    """What sources and sinks share: being open or closed, being a context manager, and a clock.
+
+    Args:
+        frame_rate: frames per second, or None when unknown.
+        start_time: time of frame 0 in seconds on the clock of the recording.
+    """
+
+    def __init__(self, *, frame_rate: float | None = None, start_time: float = 0.0) -> None:
         self._closed = False
         self._frame_rate = rate_of(type(self).__name__, frame_rate)
+        self._start_time = time_of(type(self).__name__, start_time)
 
     @property
     def closed(self) -> bool:
@@ -68,6 +86,26 @@ class Stream:
     def frame_rate(self) -> float | None:
         """Frames per second, or None when the stream does not know."""
         return self._frame_rate
+
+    @property
+    def start_time(self) -> float:
+        """Time of frame 0 in seconds, on the clock of the recording."""
+        return self._start_time
+
+    def _about(self) -> list[tuple[str, str]]:
+        """What the HTML says, as names and values."""
+        rows = [("frame_rate", "unknown" if self.frame_rate is None else f"{self.frame_rate:g} Hz"),
+                ("start_time", f"{self.start_time:g} s"), ("closed", str(self.closed))]
+        return rows if (path := getattr(self, "path", None)) is None else [("path", str(path)), *rows]
+
+    def _repr_html_(self) -> str:
+        """The stream as a table that can be folded; never raises, since a notebook shows it unasked."""
+        try:
+            title, rows = repr(self), self._about()
+        except Exception as error:  # a stream of the user's own, half made or broken
+            title, rows = f"<{type(self).__name__}>", [("cannot be shown", f"{type(error).__name__}: {error}")]
+        cells = "".join(f"<tr><td>{html.escape(name)}</td><td>{html.escape(value[:SHOWN])}</td></tr>" for name, value in rows)
+        return f"<details><summary><b>{html.escape(title[:SHOWN])}</b></summary><table>{cells}</table></details>"
 
     def close(self) -> None:
         """Lets go of files and memory; closing again does nothing."""
@@ -97,13 +135,14 @@ class Source(Stream, ABC):
     Args:
         frame_shape: shape of one frame without time: (y, x), (channel, y, x) or (feature,).
         frame_rate: frames per second, or None when unknown.
+        start_time: time of frame 0 in seconds, on the clock of the recording.
         length: frames in all, or None when unbounded.
         seekable: whether `_read` can be asked for any frame; otherwise it is asked for one after the other.
     """
 
-    def __init__(self, frame_shape: Sequence[int], *, frame_rate: float | None = None, length: int | None = None,
-                 seekable: bool = False) -> None:
-        super().__init__(frame_rate=frame_rate)
+    def __init__(self, frame_shape: Sequence[int], *, frame_rate: float | None = None, start_time: float = 0.0,
+                 length: int | None = None, seekable: bool = False) -> None:
+        super().__init__(frame_rate=frame_rate, start_time=start_time)
         self._shape: tuple[int, ...] | None = shape_of(type(self).__name__, "frame_shape", tuple(frame_shape))
         self._length = None if length is None else whole(type(self).__name__, "length", length)
         self._seekable = seekable
@@ -134,6 +173,12 @@ class Source(Stream, ABC):
     def position(self) -> int:
         """Index of the frame that the next `read` begins with."""
         return self._position
+
+    @property
+    def time(self) -> float | None:
+        """Time in seconds of the frame that the next `read` begins with; None without a frame rate."""
+        rate = self.frame_rate
+        return None if rate is None else self.start_time + self.position / rate
 
     def read(self, n: int) -> np.ndarray:
         """The next frames.
@@ -189,11 +234,12 @@ class Sink(Stream, ABC):
         frame_shape: shape of one frame without time; None: that of the first chunk.
         dtype: of the frames; None: that of the first chunk. Later chunks must have the same.
         frame_rate: frames per second, or None when unknown.
+        start_time: time of frame 0 in seconds, on the clock of the recording.
     """
 
     def __init__(self, frame_shape: Sequence[int] | None = None, dtype: Any = None, *,
-                 frame_rate: float | None = None) -> None:
-        super().__init__(frame_rate=frame_rate)
+                 frame_rate: float | None = None, start_time: float = 0.0) -> None:
+        super().__init__(frame_rate=frame_rate, start_time=start_time)
         name = type(self).__name__
         self._shape: tuple[int, ...] | None = (
             None if frame_shape is None else shape_of(name, "frame_shape", tuple(frame_shape)))

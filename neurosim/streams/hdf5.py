@@ -1,4 +1,4 @@
-"""Reading frames and events from HDF5 files, also while another process writes them: `HDF5Reader`, `read_events`."""
+"""Reading frames from HDF5 files, also while another process writes them: `HDF5Reader`."""
 
 from __future__ import annotations
 
@@ -42,11 +42,13 @@ class HDF5Reader(Source):
         path: the file.
         dataset: name, in which "/" separates groups; None: "frames" if there is one, else the only dataset of frames.
         frame_rate: frames per second; None: as stored, else unknown.
+        start_time: time of frame 0 in seconds; None: as stored, else 0.
     Raises: StreamError when the file is missing, damaged, or lacks the dataset, which then lists those that it has;
         also when the data lies elsewhere (soft or external link, virtual dataset, external storage).
     """
 
-    def __init__(self, path: PathLike, dataset: str | None = None, *, frame_rate: float | None = None) -> None:
+    def __init__(self, path: PathLike, dataset: str | None = None, *, frame_rate: float | None = None,
+                 start_time: float | None = None) -> None:
         frame_rate = rate_of("HDF5Reader", frame_rate)
         self.path = readable("HDF5Reader", path)
         self._h5 = open_hdf5("HDF5Reader", self.path)
@@ -56,11 +58,14 @@ class HDF5Reader(Source):
             stored = self._item.attrs.get("frame_rate")
             if frame_rate is None and isinstance(stored, (int, float, np.number)):
                 frame_rate = float(stored)
+            if start_time is None:
+                stored = self._item.attrs.get("start_time")
+                start_time = float(stored) if isinstance(stored, (int, float, np.number)) else 0.0
             self._units = get_text(self._item.attrs, "units")
             text = get_text(self._h5.attrs, "parameters")
             self._parameters = None if text is None else json.loads(text)
             shape = self._item.shape
-            super().__init__(shape[1:], frame_rate=frame_rate, length=shape[0], seekable=True)
+            super().__init__(shape[1:], frame_rate=frame_rate, start_time=start_time, length=shape[0], seekable=True)
         except StreamError:
             self._h5.close()
             raise
@@ -118,26 +123,3 @@ def choose(h5: Any, name: str | None, path: Path) -> Any:
         raise StreamError(f"HDF5Reader.dataset: {name!r} in {path} is not frames of real numbers along a first axis "
                           f"(its shape is {item.shape}, its dtype {item.dtype})")
     return item
-
-
-def read_events(path: PathLike, dataset: str = "spikes") -> tuple[np.ndarray, np.ndarray]:
-    """All events of a table that `HDF5File.events` wrote.
-
-    Args:
-        path: the file.
-        dataset: name of the table.
-    Returns: unit numbers (events,) int64 and times in seconds (events,) float64, in the order written.
-    Raises: StreamError.
-    """
-    file = readable("read_events", path)
-    with open_hdf5("read_events", file) as h5:
-        item = find(h5, dataset, "read_events", file)
-        if item is None or item.dtype != EVENT:
-            having = names(h5, lambda other: other.dtype == EVENT)
-            raise StreamError(f"read_events: {file} holds no table of events {dataset!r}; choose from {having}")
-        try:
-            item.refresh()  # another reader in this process may have looked earlier
-            events = item[:]
-        except (OSError, RuntimeError, ValueError) as error:
-            raise StreamError(f"read_events: {dataset!r} in {file} cannot be read ({error})") from error
-    return events["unit"].copy(), events["time"].copy()

@@ -160,7 +160,8 @@ class HDF5Sink(Sink):
         name: of the dataset, in which "/" makes groups.
         frame_shape, dtype: of the frames; when both are given the dataset exists at once, else from the first chunk
             on.
-        frame_rate: frames per second, or None; stored.
+        frame_rate: frames per second, or None; stored as the attribute `frame_rate`.
+        start_time: time of frame 0 in seconds; stored as the attribute `start_time`.
         units: of the numbers, such as "mV"; stored.
         compression: "gzip" (checked when read), "lzf" or None; a dataset that is appended to keeps its own.
         block: frames that are compressed together; None: up to 64, up to 1 MiB. A dataset appended to keeps its own.
@@ -168,9 +169,9 @@ class HDF5Sink(Sink):
     """
 
     def __init__(self, file: HDF5File, name: str, *, frame_shape: Sequence[int] | None = None, dtype: Any = None,
-                 frame_rate: float | None = None, units: str | None = None, compression: str | None = "gzip",
-                 block: int | None = None) -> None:
-        super().__init__(frame_shape, dtype, frame_rate=frame_rate)
+                 frame_rate: float | None = None, start_time: float = 0.0, units: str | None = None,
+                 compression: str | None = "gzip", block: int | None = None) -> None:
+        super().__init__(frame_shape, dtype, frame_rate=frame_rate, start_time=start_time)
         if compression not in COMPRESSIONS:
             raise ParameterError("HDF5Sink", "compression", f"choose from {list(COMPRESSIONS)}", compression)
         self.name, self._file, self._units, self._compression = name, file, units, compression
@@ -199,7 +200,11 @@ class HDF5Sink(Sink):
             raise StreamError(f"{where} has the frame rate {rate} (asked for {self._frame_rate})")
         if self._units not in (None, units):
             raise StreamError(f"{where} has the units {units!r} (asked for {self._units!r})")
+        start = float(item.attrs.get("start_time", 0.0))
+        if self._start_time not in (0.0, start):
+            raise StreamError(f"{where} starts at {start:g} s (asked for {self._start_time:g} s)")
         self._shape, self._dtype, self._block = item.shape[1:], item.dtype, item.chunks[0]
+        self._frame_rate, self._start_time = rate if rate is None else float(rate), start
         self._compression, self._written = item.compression, item.shape[0]
         whole_blocks = self._written - self._written % item.chunks[0]
         if self._compression:
@@ -210,6 +215,7 @@ class HDF5Sink(Sink):
         self._item = self._file._create(self.name, frame_shape, dtype, self._block, **COMPRESSIONS[self._compression])
         if self._frame_rate is not None:
             self._item.attrs["frame_rate"] = self._frame_rate
+        self._item.attrs["start_time"] = self._start_time
         if self._units is not None:
             set_text(self._item.attrs, "units", self._units)
 
@@ -244,18 +250,18 @@ class HDF5Writer(HDF5Sink):
         dataset: name of the dataset.
         mode: "x" makes a new file, "w" replaces an existing one, "a" appends to it (or makes it).
         parameters: stored with the file as JSON; `HDF5Reader.parameters` gives them back.
-        frame_shape, dtype, frame_rate, units, compression, block: as for `HDF5Sink`.
+        frame_shape, dtype, frame_rate, start_time, units, compression, block: as for `HDF5Sink`.
     Raises: as `HDF5File` and `HDF5Sink`.
     """
 
     def __init__(self, path: PathLike, dataset: str = "frames", *, mode: str = "x",
                  parameters: Mapping[str, Any] | None = None, frame_shape: Sequence[int] | None = None,
-                 dtype: Any = None, frame_rate: float | None = None, units: str | None = None,
+                 dtype: Any = None, frame_rate: float | None = None, start_time: float = 0.0, units: str | None = None,
                  compression: str | None = "gzip", block: int | None = None) -> None:
         file = HDF5File(path, mode, parameters=parameters)
         try:
-            super().__init__(file, dataset, frame_shape=frame_shape, dtype=dtype, frame_rate=frame_rate, units=units,
-                             compression=compression, block=block)
+            super().__init__(file, dataset, frame_shape=frame_shape, dtype=dtype, frame_rate=frame_rate,
+                             start_time=start_time, units=units, compression=compression, block=block)
         except BaseException:
             file.close()
             raise
@@ -266,6 +272,18 @@ class HDF5Writer(HDF5Sink):
             super()._close()
         finally:
             self._file.close()
+
+
+def check_events(where: str, unit: Any, time: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Units and times as arrays of the same length; raises `InputError` unless they are events."""
+    units, times = to_numbers(unit, where), to_numbers(time, where).astype(np.float64)
+    if units.ndim != 1 or units.shape != times.shape:
+        raise InputError(f"{where}: needs one unit and one time for each event (got shapes {units.shape} and {times.shape})")
+    if len(units) and units.dtype.kind not in "iu":
+        raise InputError(f"{where}: units must be whole numbers (got {units.dtype})")
+    if not np.isfinite(times).all():
+        raise InputError(f"{where}: times must be finite (got NaN or infinity)")
+    return units, times
 
 
 class EventSink(Stream):
@@ -302,14 +320,7 @@ class EventSink(Stream):
         Raises: StreamError, InputError.
         """
         self._require_open("write")
-        units, times = to_numbers(unit, "EventSink.write"), to_numbers(time, "EventSink.write")
-        if units.ndim != 1 or units.shape != times.shape:
-            raise InputError(f"EventSink.write: needs one unit and one time for each event (got shapes {units.shape} "
-                             f"and {times.shape})")
-        if len(units) and units.dtype.kind not in "iu":
-            raise InputError(f"EventSink.write: units must be whole numbers (got {units.dtype})")
-        if not np.isfinite(times).all():
-            raise InputError("EventSink.write: times must be finite (got NaN or infinity)")
+        units, times = check_events("EventSink.write", unit, time)
         events = np.empty(len(units), EVENT)
         events["unit"], events["time"] = units, times
         if len(events):
@@ -320,3 +331,6 @@ class EventSink(Stream):
         """Makes what was written visible to readers; every write does."""
         self._require_open("flush")
         self._file.flush()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {self._written} events written{', closed' if self.closed else ''}>"

@@ -47,6 +47,7 @@ class SequenceStream(Source, Sink):
         sequence: array, tensor, or any object with shape and slicing, (time, *frame_shape); read as it is needed.
         size: frame shape of an empty sink; without a sequence and a size the first chunk sets it.
         frame_rate: frames per second, or None.
+        start_time: time of frame 0 in seconds.
         max_frames: frames that writing keeps at most. A longer `sequence` is whole until the first write.
     Raises: InputError, ParameterError.
 
@@ -57,15 +58,15 @@ class SequenceStream(Source, Sink):
     """
 
     def __init__(self, sequence: Any = None, size: Sequence[int] | None = None, *, frame_rate: float | None = None,
-                 max_frames: int = 5000) -> None:
+                 start_time: float = 0.0, max_frames: int = 5000) -> None:
         if sequence is not None and size is not None:
             raise ParameterError("SequenceStream", "size", "is for an empty stream, a sequence has its own", size)
-        Sink.__init__(self, frame_rate=frame_rate)
+        Sink.__init__(self, frame_rate=frame_rate, start_time=start_time)
         held: Any = None
         shape: tuple[int, ...] = (0, *shape_of("SequenceStream", "size", size)) if size is not None else (0,)
         if sequence is not None:
             held, shape = sliceable(sequence, "SequenceStream")
-        Source.__init__(self, shape[1:], frame_rate=frame_rate, length=shape[0], seekable=True)
+        Source.__init__(self, shape[1:], frame_rate=frame_rate, start_time=start_time, length=shape[0], seekable=True)
         if sequence is None and size is None:
             self._shape = None
         self._max_frames = whole("SequenceStream", "max_frames", max_frames, least=1)
@@ -134,17 +135,18 @@ class RepeatingStream(Source):
     Args:
         sequence: array, tensor, or any object with shape and slicing, (time, *frame_shape), of at least one frame.
         frame_rate: frames per second, or None.
+        start_time: time of frame 0 in seconds.
     Raises: InputError.
 
     >>> RepeatingStream(np.arange(3)).read(7)
     array([0, 1, 2, 0, 1, 2, 0])
     """
 
-    def __init__(self, sequence: Any, *, frame_rate: float | None = None) -> None:
+    def __init__(self, sequence: Any, *, frame_rate: float | None = None, start_time: float = 0.0) -> None:
         self._sequence, shape = sliceable(sequence, "RepeatingStream")
         if not shape[0]:
             raise InputError("RepeatingStream: needs at least one frame (got none)")
-        super().__init__(shape[1:], frame_rate=frame_rate, seekable=True)
+        super().__init__(shape[1:], frame_rate=frame_rate, start_time=start_time, seekable=True)
         self._period = shape[0]
 
     def _read(self, start: int, n: int) -> np.ndarray:

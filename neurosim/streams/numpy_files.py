@@ -57,19 +57,23 @@ class NumpyReader(Source):
     Args:
         path: .npy or .npz file.
         array: name of the array in an .npz file; None: the first one.
-        frame_rate: frames per second (the file does not say), or None.
+        frame_rate: frames per second; None: the number `frame_rate` in an .npz file, else unknown.
+        start_time: time of frame 0 in seconds; None: the number `start_time` in an .npz file, else 0.
     Raises: StreamError when the file is missing, truncated, not numpy's, or lacks the array. Pickles are never
         loaded.
     """
 
-    def __init__(self, path: PathLike, array: str | None = None, *, frame_rate: float | None = None) -> None:
+    def __init__(self, path: PathLike, array: str | None = None, *, frame_rate: float | None = None,
+                 start_time: float | None = None) -> None:
         self.path = readable("NumpyReader", path)
         self._file: BinaryIO | None = None
         self._array: np.ndarray | None = None
         with self.path.open("rb") as file:
             zipped = file.read(len(MAGIC)).startswith(b"PK")
         if zipped:
-            self._array = load_npz(self.path, array)
+            self._array, clock = load_npz(self.path, array)
+            frame_rate = clock.get("frame_rate") if frame_rate is None else frame_rate
+            start_time = clock.get("start_time") if start_time is None else start_time
             shape = self._array.shape
         elif array is not None:
             raise StreamError(f"NumpyReader: {self.path} is one array without a name (asked for {array!r})")
@@ -81,7 +85,8 @@ class NumpyReader(Source):
                 file.close()
                 raise
             self._file, self._offset = file, file.tell()
-        super().__init__(shape[1:], frame_rate=frame_rate, length=shape[0], seekable=True)
+        super().__init__(shape[1:], frame_rate=frame_rate, start_time=start_time or 0.0, length=shape[0],
+                         seekable=True)
 
     def _read(self, start: int, n: int) -> np.ndarray:
         n = max(0, min(n, (self.length or 0) - start))
@@ -108,16 +113,21 @@ class NumpyReader(Source):
             self._file.close()
 
 
-def load_npz(path: Path, name: str | None) -> np.ndarray:
-    """One array of an .npz file, the first one when `name` is None; raises `StreamError`."""
+CLOCK = ("frame_rate", "start_time")  # numbers that an .npz file may hold beside its arrays
+
+
+def load_npz(path: Path, name: str | None) -> tuple[np.ndarray, dict[str, float]]:
+    """One array of an .npz file, the first one when `name` is None, and what it says of `CLOCK`; raises `StreamError`."""
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             if not archive.files:
                 raise StreamError(f"NumpyReader: {path} holds no array")
             if name is not None and name not in archive.files:
                 raise StreamError(f"NumpyReader: {path} holds no array {name!r}; choose from {archive.files}")
-            name = archive.files[0] if name is None else name
+            frames = [one for one in archive.files if one not in CLOCK] or archive.files
+            name = frames[0] if name is None else name
             array = archive[name]
+            clock = {one: float(archive[one]) for one in CLOCK if one in archive.files and archive[one].ndim == 0}
     except StreamError:
         raise
     except Exception as error:  # as above: zip, zlib and Python's own parser all have their say
@@ -125,7 +135,7 @@ def load_npz(path: Path, name: str | None) -> np.ndarray:
     if not isinstance(array, np.ndarray):
         raise StreamError(f"NumpyReader: {name!r} in {path} is not an array")
     check_frames(array.shape, array.dtype, "NumpyReader", path)
-    return array.astype(array.dtype.newbyteorder("="), copy=False)
+    return array.astype(array.dtype.newbyteorder("="), copy=False), clock
 
 
 class NumpyWriter(Sink):

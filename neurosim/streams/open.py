@@ -57,12 +57,14 @@ def open_stream(path: PathLike, **options: Any) -> Source:
                           f"video: {error}") from error
 
 
-def open_sink(path: PathLike, *, frame_rate: float | None = None, mode: str = "x", **options: Any) -> Sink:
+def open_sink(path: PathLike, *, frame_rate: float | None = None, start_time: float = 0.0, mode: str = "x",
+              **options: Any) -> Sink:
     """A new file as a sink, by its suffix.
 
     Args:
         path: .npy, .h5, .hdf5, .mkv (lossless) or .mp4 (for looking).
         frame_rate: frames per second; stored where the format can, which .npy cannot; needed for video.
+        start_time: time of the first frame in seconds; stored where the format can: HDF5.
         mode: "x" makes a new file and refuses to touch an existing one, "w" replaces it, "a" appends (not to video).
         options: those of `NumpyWriter`, `HDF5Writer` or `VideoWriter`.
     Raises: StreamError when the file exists and mode is "x"; ParameterError for another suffix or option.
@@ -72,6 +74,8 @@ def open_sink(path: PathLike, *, frame_rate: float | None = None, mode: str = "x
         raise ParameterError("open_sink", "path", f"the suffix must be one of {list(WRITERS)}", os.fspath(path))
     if kind is not NumpyWriter:
         options["frame_rate"] = frame_rate
+    if "start_time" in inspect.signature(kind).parameters:
+        options["start_time"] = start_time
     check_options("open_sink", kind, options)
     return cast(Sink, kind(path, mode=mode, **options))
 

@@ -33,12 +33,13 @@ class VideoReader(Source):
         interpolation: "hold": the last frame that was there at each instant; "linear": between it and the next one.
         scaled: values are [0, 1] instead of those stored.
         dtype: floating type of the frames.
+        start_time: time of the first frame in seconds, on the clock of the recording.
     Raises: StreamError, ParameterError, MissingExtra.
     """
 
     def __init__(self, path: PathLike, size: Sequence[int] | None = None, *, colour: bool = False,
                  frame_rate: float | None = None, interpolation: str = "hold", scaled: bool = False,
-                 dtype: Any = np.float32) -> None:
+                 dtype: Any = np.float32, start_time: float = 0.0) -> None:
         if interpolation not in INTERPOLATIONS:
             raise ParameterError("VideoReader", "interpolation", f"choose from {list(INTERPOLATIONS)}", interpolation)
         shape = None if size is None else shape_of("VideoReader", "size", size)
@@ -62,7 +63,8 @@ class VideoReader(Source):
             self._times = self._decoder.times()
             # The last frame lasts as long as the others on average; the millionth of a frame absorbs rounding.
             frames = math.ceil((self._times[-1] + 1 / native) * rate - 1e-6)
-        super().__init__(self._decoder.shape, frame_rate=rate or native or None, length=frames, seekable=True)
+        super().__init__(self._decoder.shape, frame_rate=rate or native or None, start_time=start_time, length=frames,
+                         seekable=True)
 
     def _read(self, start: int, n: int) -> np.ndarray:
         wanted = np.arange(start, max(start, min(start + n, self.length or 0)))
