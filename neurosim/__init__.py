@@ -28,7 +28,7 @@ from .runner import Runner, Stats
 from .stateful import ChunkLayer, FrameLayer, scan
 
 if TYPE_CHECKING:
-    from . import filters, liquid, models, retina, spiking
+    from . import filters, liquid, models, retina, spiking, stimuli
 
 __version__ = "0.1.0"
 
@@ -36,11 +36,11 @@ __all__ = [
     "SIGNAL", "VIDEO", "Axes", "ChunkLayer", "ConfigError", "Constant", "Events", "FrameLayer", "InputError", "Layer",
     "MissingExtra", "NeurosimError", "Output", "Param", "Parameter", "ParameterError", "Resolution", "Runner",
     "RunnerError", "Spikes", "StateError", "Stats", "StreamError", "UnknownName", "default_grad_enabled",
-    "default_resolution", "filters", "liquid", "models", "optim", "plot", "retina", "scan", "spiking", "streams",
+    "default_resolution", "filters", "liquid", "models", "optim", "plot", "retina", "scan", "spiking", "stimuli", "streams",
 ]
 
 
-LATE = ("filters", "liquid", "models", "retina", "spiking")  # imported when first used: their kernels take their time
+LATE = ("filters", "liquid", "models", "retina", "spiking", "stimuli")  # imported when first used: they take their time
 
 
 class _Package(ModuleType):

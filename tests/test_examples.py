@@ -66,3 +66,8 @@ def test_liquid_irregular(tmp_path: Path) -> None:
 def test_liquid_live(tmp_path: Path) -> None:
     assert load("liquid_live").main(tmp_path / "live.png", seconds=0.5) > 0
     assert (tmp_path / "live.png").stat().st_size > 5000
+
+
+def test_stimuli_gallery(tmp_path: Path) -> None:
+    assert load("stimuli_gallery").main(tmp_path / "stimuli.png", seconds=0.3) == 18
+    assert (tmp_path / "stimuli.png").stat().st_size > 50_000
