@@ -9,9 +9,8 @@ import numpy as np
 
 from .._errors import ParameterError
 from .._units import positive
+from ._philox import counted
 from .base import Source, shape_of, whole
-
-BLOCK = 4  # 64-bit words of one Philox block, two 32-bit numbers each
 
 
 class RandomStream(Source):
@@ -28,14 +27,16 @@ class RandomStream(Source):
         pixel_per_degree: kept as an attribute for whoever asks; the numbers do not depend on it.
         seed: whole number of at least 0.
         frame_rate: frames per second, or None.
+        start_time: time of frame 0 in seconds.
     Returns: float32 frames.
     Raises: ParameterError.
     Reference: J. Salmon et al., Parallel random numbers: as easy as 1, 2, 3, SC 2011 (Philox 4x64-10).
     """
 
     def __init__(self, size: Sequence[int] = (50, 50), mean: float = 0.0, level: float = 1.0,
-                 pixel_per_degree: float = 10.0, *, seed: int = 0, frame_rate: float | None = None) -> None:
-        super().__init__(shape_of("RandomStream", "size", size), frame_rate=frame_rate, seekable=True)
+                 pixel_per_degree: float = 10.0, *, seed: int = 0, frame_rate: float | None = None,
+                 start_time: float = 0.0) -> None:
+        super().__init__(shape_of("RandomStream", "size", size), frame_rate=frame_rate, start_time=start_time, seekable=True)
         if not math.isfinite(mean):
             raise ParameterError("RandomStream", "mean", "must be finite", mean)
         if not (math.isfinite(level) and level >= 0):
@@ -46,9 +47,8 @@ class RandomStream(Source):
 
     def _read(self, start: int, n: int) -> np.ndarray:
         pixels = math.prod(self.frame_shape)
-        blocks = -(-pixels // (2 * BLOCK))
-        bits = np.random.Philox(key=self.seed).advance(start * blocks).random_raw(n * blocks * BLOCK)
-        numbers = bits.astype("<u8").view("<u4").reshape(n, 2 * BLOCK * blocks)[:, :pixels]
+        bits = counted(self.seed, start, n, -(-pixels // 2))
+        numbers = bits.astype("<u8").view("<u4")[:, :pixels]  # two 32-bit numbers in a word
         uniform = (numbers >> np.uint32(8)).astype(np.float32) * np.float32(2**-24)
         frames = np.float32(self.mean) + np.float32(self.level) * uniform
         # The sum may be rounded up to the bound, which is not in the range.
