@@ -87,3 +87,23 @@ def refuse_nan(x: Tensor, axes: Axes, where: str, first_frame: int = 0) -> None:
         frames = bad.any(dim=other).nonzero()[:, 0] if other else bad.nonzero()[:, 0]
         raise InputError(f"{where}: the input holds {int(bad.sum())} values that are NaN or infinite, the first in "
                          f"frame {first_frame + int(frames[0])}; clean the data, or pass on_nan=\"pass\"")
+
+
+def frames_to_chunk(frames: Any, axes: Axes, where: str) -> Any:
+    """Frames as a stream gives them, (time, *frame), as a chunk with the axes of the model and a batch of one."""
+    if axes is VIDEO and frames.ndim == 4:  # colour: (time, channel, y, x)
+        return frames.swapaxes(0, 1)[None]
+    if axes is SIGNAL and frames.ndim == 3:
+        raise InputError(f"{where}: the model takes signals, (time, feature); the stream has frames of shape "
+                         f"{tuple(frames.shape[1:])}")
+    return axes.promote(frames, where)
+
+
+def chunk_to_frames(y: Tensor, axes: Axes, where: str) -> np.ndarray:
+    """A chunk of output as frames for a sink: batch of one and a single channel are dropped."""
+    if y.shape[0] != 1:
+        raise InputError(f"{where}: a sink takes one recording, the output has a batch of {y.shape[0]}")
+    frames = y[0].detach().cpu()
+    if axes is VIDEO:
+        frames = frames[0] if frames.shape[0] == 1 else frames.movedim(1, 0)
+    return frames.numpy()

@@ -10,31 +10,11 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from ._axes import SIGNAL, VIDEO, Axes
+from ._axes import Axes, frames_to_chunk
 from ._errors import InputError, ParameterError
 from ._output import Output
 from .streams import Source, as_source
 from .streams.base import to_numbers, whole
-
-
-def frames_to_chunk(frames: Any, axes: Axes, where: str) -> Any:
-    """Frames as a stream gives them, (time, *frame), as a chunk with the axes of the model and a batch of one."""
-    if axes is VIDEO and frames.ndim == 4:  # colour: (time, channel, y, x)
-        return frames.swapaxes(0, 1)[None]
-    if axes is SIGNAL and frames.ndim == 3:
-        raise InputError(f"{where}: the model takes signals, (time, feature); the stream has frames of shape "
-                         f"{tuple(frames.shape[1:])}")
-    return axes.promote(frames, where)
-
-
-def chunk_to_frames(y: Tensor, axes: Axes, where: str) -> np.ndarray:
-    """A chunk of output as frames for a sink: batch of one and a single channel are dropped."""
-    if y.shape[0] != 1:
-        raise InputError(f"{where}: a sink takes one recording, the output has a batch of {y.shape[0]}")
-    frames = y[0].detach().cpu()
-    if axes is VIDEO:
-        frames = frames[0] if frames.shape[0] == 1 else frames.movedim(1, 0)
-    return frames.numpy()
 
 
 def check_rate(source: Source, frame: float, where: str) -> None:

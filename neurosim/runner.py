@@ -15,14 +15,14 @@ from typing import Any, Literal
 
 import torch
 
-from ._axes import OnNaN, check_on_nan
-from ._drive import check_rate, chunk_to_frames, clock, frames_to_chunk
+from ._axes import OnNaN, check_on_nan, chunk_to_frames, frames_to_chunk
+from ._drive import check_rate, clock
 from ._errors import InputError, ParameterError, RunnerError, UnknownName
 from ._output import Output
 from ._record import Recorder
 from ._tree import html_table
 from .layer import Layer
-from .streams import Sink, Source, align, as_source, open_events, open_sink
+from .streams import RingBuffer, Sink, Source, align, as_source, open_events, open_sink
 from .streams.base import whole
 
 SLICE = 0.2  # seconds between looks at whether the main thread is still there
@@ -349,7 +349,9 @@ class Runner:
         if last:
             try:
                 for sink in [*self.outputs.values(), *([] if self.events is None else [self.events])]:
-                    if self._error is not None:
+                    if isinstance(sink, RingBuffer) and (self._error is not None or self._at_end):
+                        sink.end(self._error)  # who reads it learns of the error when the frames before it are read
+                    elif self._error is not None:
                         sink.close()
                     else:
                         sink.flush()

@@ -64,8 +64,9 @@ def test_spikes_are_on_the_clock_also_after_other_recordings():
 @pytest.mark.parametrize("drive", ["run", "stream", "Runner"])
 def test_another_rate_is_refused_at_the_door_with_what_to_do(drive):
     source, layer = movie(frame_rate=30.0), TemporalLowPass()
-    with pytest.raises(InputError, match=r"the source has 30 frames per second, the model takes 1000 steps per second; "
-                                         r"resample it, neurosim.streams.TimedResampleStream\(source, 1000\), or build the model "
+    with pytest.raises(InputError, match=r"the source has 30 frames per second, the model takes 1000 steps "
+                                         r"per second; resample it, neurosim.streams.TimedResampleStream\(source, 1000\), "
+                                         r"or build the model "
                                          r"with resolution=Resolution\(frame=0.0333333"):
         if drive == "Runner":
             Runner(layer, source)

@@ -9,7 +9,7 @@ from typing import Any
 
 import neurosim
 from neurosim import Output, StreamError
-from neurosim._drive import chunk_to_frames
+from neurosim._axes import chunk_to_frames
 from neurosim._record import recordable
 from neurosim.streams import HDF5File, Sink, open_sink
 from neurosim.streams._paths import writable

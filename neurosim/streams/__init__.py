@@ -5,15 +5,23 @@ from .events import EventTextWriter, HDF5EventWriter, open_events, read_events
 from .generators import RandomStream
 from .hdf5 import HDF5Reader
 from .hdf5_writer import HDF5File, HDF5Writer
+from .images import ImageSequenceReader, ImageSequenceWriter
+from .inr import InrReader, InrWriter
+from .link import CallableStream, ProcessingStream, Statistics, tee
+from .live import CameraStream, PipeStream
 from .memory import RepeatingStream, SequenceStream
 from .numpy_files import NumpyReader, NumpyWriter
+from .nwb import NWBReader, read_nwb_units
 from .open import as_source, open_sink, open_stream
 from .resample import TimedResampleStream, align
+from .ring import RingBuffer
 from .video import VideoReader
 from .video_writer import VideoWriter
 
 __all__ = [
-    "EventTextWriter", "HDF5EventWriter", "HDF5File", "HDF5Reader", "HDF5Writer", "NumpyReader", "NumpyWriter",
-    "RandomStream", "RepeatingStream", "SequenceStream", "Sink", "Source", "TimedResampleStream", "VideoReader",
-    "VideoWriter", "align", "as_source", "open_events", "open_sink", "open_stream", "read_events",
+    "CallableStream", "CameraStream", "EventTextWriter", "HDF5EventWriter", "HDF5File", "HDF5Reader", "HDF5Writer",
+    "ImageSequenceReader", "ImageSequenceWriter", "InrReader", "InrWriter", "NWBReader", "NumpyReader", "NumpyWriter",
+    "PipeStream", "ProcessingStream", "RandomStream", "RepeatingStream", "RingBuffer", "SequenceStream", "Sink", "Source",
+    "Statistics", "TimedResampleStream", "VideoReader", "VideoWriter", "align", "as_source", "open_events", "open_sink",
+    "open_stream", "read_events", "read_nwb_units", "tee",
 ]

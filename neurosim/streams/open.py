@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import inspect
 import os
 from pathlib import Path
@@ -12,23 +13,27 @@ from ._paths import PathLike, readable
 from .base import Sink, Source
 from .hdf5 import HDF5Reader
 from .hdf5_writer import HDF5Writer
+from .images import SUFFIXES, ImageSequenceReader, ImageSequenceWriter
+from .inr import InrReader, InrWriter
 from .memory import SequenceStream
 from .numpy_files import NumpyReader, NumpyWriter
+from .nwb import NWBReader
 from .video import VideoReader
 from .video_writer import VideoWriter
 
 READERS: dict[bytes, Any] = {
     b"\x93NUMPY": NumpyReader, b"PK\x03\x04": NumpyReader, b"PK\x05\x06": NumpyReader,
-    b"\x89HDF\r\n\x1a\n": HDF5Reader,
+    b"\x89HDF\r\n\x1a\n": HDF5Reader, b"#INRIMAG": InrReader,
 }
 WRITERS: dict[str, Any] = {
     ".npy": NumpyWriter, ".h5": HDF5Writer, ".hdf5": HDF5Writer, ".mkv": VideoWriter, ".mp4": VideoWriter,
+    ".inr": InrWriter,
 }
 
 
 def check_options(where: str, kind: type, options: dict[str, Any]) -> None:
     """Raises `ParameterError` for an option that this kind of stream does not take."""
-    accepted = [name for name in inspect.signature(kind).parameters if name != "path"]
+    accepted = [name for name in inspect.signature(kind).parameters if name not in ("path", "images", "pattern")]
     for name, value in options.items():
         if name not in accepted:
             raise ParameterError(where, name, f"is no option of {kind.__name__}; choose from {accepted}", value)
@@ -38,22 +43,29 @@ def open_stream(path: PathLike, **options: Any) -> Source:
     """The file as a source, by what it is, whatever its name.
 
     Args:
-        path: .npy, .npz or HDF5 file, or a video.
-        options: those of `NumpyReader`, `HDF5Reader` or `VideoReader`.
-    Raises: StreamError when the file is missing, empty, a folder, damaged or of no known kind; ParameterError for an
-        option that its reader does not take; MissingExtra when it may be a video and PyAV is missing.
+        path: .npy, .npz, HDF5, NWB (by the suffix .nwb) or .inr file, a video, an image, a folder of images or a pattern
+            of their names.
+        options: those of `NumpyReader`, `HDF5Reader`, `NWBReader`, `InrReader`, `VideoReader` or `ImageSequenceReader`.
+    Raises: StreamError when the file is missing, empty, a folder without images, damaged or of no known kind; ParameterError
+        for an option that its reader does not take; MissingExtra when it may be a video and PyAV is missing.
     """
+    name = Path(path)
+    if name.is_dir() or name.suffix.lower() in SUFFIXES or (glob.has_magic(str(name)) and not name.exists()):
+        check_options("open_stream", ImageSequenceReader, options)
+        return ImageSequenceReader(name, **options)
     file = readable("open_stream", path)
     with file.open("rb") as opened:
         start = opened.read(8)
     kind: Any = next((reader for magic, reader in READERS.items() if start.startswith(magic)), VideoReader)
+    if file.suffix.lower() == ".nwb":  # HDF5 by its first bytes
+        kind = NWBReader
     check_options("open_stream", kind, options)
     if kind is not VideoReader:
         return cast(Source, kind(file, **options))
     try:
         return VideoReader(file, **options)
     except StreamError as error:
-        raise StreamError(f"open_stream: {file} is neither .npy, .npz nor HDF5 (it begins with {start!r}), and as a "
+        raise StreamError(f"open_stream: {file} is neither .npy, .npz, .inr nor HDF5 (it begins with {start!r}), and as a "
                           f"video: {error}") from error
 
 
@@ -62,14 +74,17 @@ def open_sink(path: PathLike, *, frame_rate: float | None = None, start_time: fl
     """A new file as a sink, by its suffix.
 
     Args:
-        path: .npy, .h5, .hdf5, .mkv (lossless) or .mp4 (for looking).
+        path: .npy, .h5, .hdf5, .inr, .mkv (lossless) or .mp4 (for looking); with a %d for the number, such
+            as "frame%06d.png", one image file per frame.
         frame_rate: frames per second; stored where the format can, which .npy cannot; needed for video.
-        start_time: time of the first frame in seconds; stored where the format can: HDF5.
+        start_time: time of the first frame in seconds; stored where the format can: HDF5 and .inr.
         mode: "x" makes a new file and refuses to touch an existing one, "w" replaces it, "a" appends (not to video).
-        options: those of `NumpyWriter`, `HDF5Writer` or `VideoWriter`.
+        options: those of `NumpyWriter`, `HDF5Writer`, `InrWriter`, `VideoWriter` or `ImageSequenceWriter`.
     Raises: StreamError when the file exists and mode is "x"; ParameterError for another suffix or option.
     """
     kind = WRITERS.get(Path(path).suffix.lower())
+    if kind is None and "%" in os.fspath(path) and Path(path).suffix.lower() in SUFFIXES:
+        kind = ImageSequenceWriter
     if kind is None:
         raise ParameterError("open_sink", "path", f"the suffix must be one of {list(WRITERS)}", os.fspath(path))
     if kind is not NumpyWriter:

@@ -85,10 +85,12 @@ class TimedResampleStream(Source):
             places = [place + Fraction(1, 2) for place in places]
         low, end = int(places[0]), self._end
         high = -int(-places[-1] // 1) if self._method == "area" else int(places[-2]) + 2
+        half = Fraction(1, 2) if self._method == "nearest" else 0
+        if end is not None and places[0] - half >= end:
+            return np.empty((0, *self.frame_shape), self._type(self._kept.dtype))
         # One frame more at the end: the nearest to the last instants, and the one that is held, is the last one.
         held = self._window(max(low - 1, 0) if end is None else min(low, max(end - 1, 0)), high)
         base, last = self._at, self._at + len(held)
-        half = Fraction(1, 2) if self._method == "nearest" else 0
         places = [place for place in places[:-1] if place - half < last]
         if not places:
             return held[:0].astype(self._type(held.dtype), copy=False)
@@ -106,7 +108,7 @@ class TimedResampleStream(Source):
         """Mean of the frames from `place` to one step later, each by its share of the time."""
         stop = min(place + self._step, Fraction(len(held)))
         first, last = int(place), -int(-stop // 1)
-        weights = [float(min(stop, j + 1) - max(place, j)) for j in range(first, last)]
+        weights = [float(min(stop, Fraction(j + 1)) - max(place, Fraction(j))) for j in range(first, last)]
         mean = np.tensordot(np.array(weights) / sum(weights), held[first:last].astype(np.float64), 1)
         return np.asarray(mean, self._type(held.dtype))
 

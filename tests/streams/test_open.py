@@ -60,9 +60,9 @@ def test_options_reach_the_reader():
 
 @pytest.mark.parametrize("name, message", [
     ("missing.npy", r"open_stream: there is no file .*missing.npy"),
-    ("", r"open_stream: needs a file \(.* is a directory\)"),
+    ("", r"ImageSequenceReader: no images \("),
     ("empty.mp4", r"open_stream: the file .*empty.mp4 is empty"),
-    ("text.npy", r"text.npy is neither .npy, .npz nor HDF5 \(it begins with b'hello he'\), and as a video: .* no video"),
+    ("text.npy", r"text.npy is neither .npy, .npz, .inr nor HDF5 \(it begins with b'hello he'\), and as a video: .* no video"),
     ("a.h5", r"a.h5 holds no dataset of frames \(it has \[\]\)"),
     ("empty.npz", r"empty.npz holds no array"),
 ])
