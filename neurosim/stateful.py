@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ._errors import StateError
 from ._output import EVENTS, Events
-from ._state import fitted, is_state
+from ._state import fields, fitted, is_state, mapped
 from .layer import Layer
 
 
@@ -45,6 +45,9 @@ class ChunkLayer(Layer, ABC):
             return y.narrow(time, 0, 0)
         frames = (self.axes.frame_shape(x), x.dtype, x.device)
         state = self.state
+        if not (torch.compiler.is_compiling() or torch.is_inference_mode_enabled()) and any(
+                x.is_inference() for x in fields(state).values()):
+            state = mapped(state, torch.clone)  # left by a run under inference_mode: autograd would refuse it
         if state is None:
             state = self._initial(x)
         elif self._left_by is not None:

@@ -439,3 +439,15 @@ def test_a_parameter_by_itself():
     p = neurosim.Parameter(42, requires_grad=False)
     p.set(3.0)
     assert float(p) == 3.0 and not p.requires_grad
+
+
+def test_a_state_left_under_inference_mode_goes_on_with_gradients():
+    x = torch.rand(1, 1, 20, 3, 3, generator=torch.Generator().manual_seed(0))
+    layer, same = (neurosim.filters.TemporalLowPass(tau=0.02).requires_grad_(True) for _ in range(2))
+    with torch.inference_mode():
+        layer(x)
+    same(x)
+    y = layer(x)
+    y.sum().backward()
+    torch.testing.assert_close(y, same(x), rtol=0, atol=0)
+    assert bool(layer.tau.grad.isfinite().all())
