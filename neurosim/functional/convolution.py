@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..kernels.convolution import convolution, is_for_kernel, reference
+
 
 def replicate(x: Tensor, ky: int, kx: int) -> Tensor:
     """Frames with borders repeated, so that a kernel of (ky, kx) keeps their size; an even kernel looks further ahead.
@@ -30,11 +32,15 @@ def causal_conv(x: Tensor, w: Tensor, bias: Tensor | None = None) -> Tensor:
         bias: (out,) or None.
     Returns: (batch, out, time - lags + 1, y - ky + 1, x - kx + 1).
     """
-    flipped = w.flip((2, 3, 4))  # torch's convolutions are correlations
-    if w.shape[2] == 1:  # frame by frame is several times as fast as a flat 3-D convolution
-        frames = x.movedim(2, 1).flatten(0, 1)
-        return F.conv2d(frames, flipped[:, :, 0], bias).unflatten(0, (x.shape[0], x.shape[2])).movedim(1, 2)
-    return F.conv3d(x, flipped, bias)
+    if bias is None:
+        bias = w.new_zeros(w.shape[0])
+    if x.shape[3] == x.shape[4] == 1 and w.shape[3] == w.shape[4] == 1:  # neighbours in memory are then those in time
+        return _convolved(x.movedim(2, 4), w.movedim(2, 4), bias).movedim(4, 2)
+    return _convolved(x, w, bias)
+
+
+def _convolved(x: Tensor, w: Tensor, bias: Tensor) -> Tensor:
+    return convolution(x, w, bias) if is_for_kernel(x, w) else reference(x, w, bias)
 
 
 def causal_readout(x: Tensor, w: Tensor, bias: Tensor | None = None) -> Tensor:
