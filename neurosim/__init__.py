@@ -28,7 +28,7 @@ from .runner import Runner, Stats
 from .stateful import ChunkLayer, FrameLayer, scan
 
 if TYPE_CHECKING:
-    from . import analysis, filters, liquid, models, retina, spiking, stimuli
+    from . import analysis, datasets, filters, liquid, models, retina, spiking, stimuli
 
 __version__ = "0.1.0"
 
@@ -36,12 +36,12 @@ __all__ = [
     "SIGNAL", "VIDEO", "Axes", "ChunkLayer", "ConfigError", "Constant", "Events", "FrameLayer", "InputError", "Layer",
     "MissingExtra", "NeurosimError", "Output", "Param", "Parameter", "ParameterError", "Resolution", "Runner",
     "RunnerError", "Spikes", "StateError", "Stats", "StreamError", "UnknownName", "analysis",
-    "default_grad_enabled", "default_resolution", "filters", "liquid", "models", "optim", "plot", "retina", "scan", "spiking",
-    "stimuli", "streams",
+    "datasets", "default_grad_enabled", "default_resolution", "filters", "liquid", "models", "optim", "plot", "retina", "scan",
+    "spiking", "stimuli", "streams",
 ]
 
 
-LATE = ("analysis", "filters", "liquid", "models", "retina", "spiking", "stimuli")  # imported when first used
+LATE = ("analysis", "datasets", "filters", "liquid", "models", "retina", "spiking", "stimuli")  # imported when first used
 
 
 class _Package(ModuleType):

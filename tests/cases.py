@@ -36,6 +36,7 @@ from neurosim.filters import (
 )
 from neurosim.liquid import LTC, AutoNCP, CfC
 from neurosim.models import (
+    GLM,
     LN,
     LNFDLNF,
     LNLN,
@@ -47,9 +48,12 @@ from neurosim.models import (
     List,
     LNCascade,
     McIntosh,
+    OnSignal,
     Parallel,
     Recurrent,
     Sequential,
+    SpikingGLM,
+    Subunits,
 )
 from neurosim.models import RF as RFModel
 from neurosim.retina import OPL, Bipolar, GanglionInput, GanglionSpiking, Retina
@@ -174,6 +178,13 @@ def recurrent(dtype: torch.dtype, kind: type[torch.nn.Module], *args: Any, **opt
     return Recurrent(drawn(kind(2, 4, *args, dtype=dtype, **options)))
 
 
+def spiking_glm(dtype: torch.dtype) -> SpikingGLM:
+    """A generalised linear model with spikes that inhibit those to come."""
+    glm = drawn(GLM(5, 3, 2, 2, dtype=dtype))
+    glm.p.history.weight = -glm.history.weight.detach().abs()
+    return SpikingGLM(glm, seed=1)
+
+
 def to_signal(x: torch.Tensor) -> torch.Tensor:
     """A video as a signal with its channels and pixels as features."""
     return x.movedim(2, 1).flatten(2)
@@ -246,6 +257,11 @@ CASES = [
     Case("Recurrent-LSTM", lambda t: recurrent(t, torch.nn.LSTM, 2), shape=(2, 40, 2), bitwise=False),
     Case("Recurrent-GRU", lambda t: recurrent(t, torch.nn.GRU, batch_first=True), shape=(2, 40, 2), bitwise=False),
     Case("Recurrent-cell", lambda t: recurrent(t, torch.nn.LSTMCell), shape=(2, 40, 2), bitwise=False),
+    Case("OnSignal", lambda t: OnSignal(Sequential(drawn(Conv1d(2, 3, 5, dtype=t)), TemporalLowPass(tau=0.004, dtype=t))),
+         shape=(2, 40, 2), bitwise=False),
+    Case("Subunits", lambda t: Subunits(3, 5, 2, 2, dtype=t), shape=(2, 40, 2), bitwise=False),
+    Case("GLM", lambda t: drawn(GLM(5, 3, dtype=t)), shape=(2, 40, 2), bitwise=False),
+    Case("SpikingGLM", spiking_glm, shape=(2, 40, 2), bitwise=False, smooth=False),
     Case("OPL", lambda t: OPL(resolution=COARSE, dtype=t), low=0.0, high=255.0),
     Case("OPL-leaky", lambda t: OPL(leaky_heat=True, undershoot=False, resolution=COARSE, dtype=t), low=0.0, high=255.0),
     Case("Bipolar", lambda t: Bipolar(lambda_amp=100.0, resolution=COARSE, dtype=t), low=-5.0, high=5.0),

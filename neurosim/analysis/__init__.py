@@ -1,5 +1,19 @@
 """Analysis of responses and of fits: losses, measures of quality, distances of spike trains, receptive fields."""
 
 from .losses import LOSSES, bernoulli, bernoulli_logit, mse, negative_correlation, poisson, poisson_log
+from .quality import (
+    bits_per_spike,
+    cc_max,
+    cc_norm,
+    correlation,
+    explainable_variance,
+    explained_variance,
+    signal_power,
+)
+from .trains import psth, van_rossum, victor_purpura
 
-__all__ = ["LOSSES", "bernoulli", "bernoulli_logit", "mse", "negative_correlation", "poisson", "poisson_log"]
+__all__ = [
+    "LOSSES", "bernoulli", "bernoulli_logit", "bits_per_spike", "cc_max", "cc_norm", "correlation", "explainable_variance",
+    "explained_variance", "mse", "negative_correlation", "poisson", "poisson_log", "psth", "signal_power", "van_rossum",
+    "victor_purpura",
+]

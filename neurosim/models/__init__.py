@@ -1,11 +1,13 @@
-"""Models: linear-nonlinear cascades, containers that join layers, and torch's recurrent modules as layers."""
+"""Models: linear-nonlinear cascades, models of spike trains, containers that join layers, and torch's recurrent modules."""
 
 from .containers import Dict, List, Parallel, Sequential
+from .glm import GLM, SpikingGLM
 from .ln import LN, LNFDLNF, LNLN, LNLNLN, LNLNLNLN, RF, RFN, L, LNCascade
 from .mcintosh import McIntosh
 from .recurrent import Recurrent
+from .signal import OnSignal, Subunits
 
 __all__ = [
     "L", "RF", "LN", "RFN", "LNLN", "LNLNLN", "LNLNLNLN", "LNCascade", "LNFDLNF", "McIntosh", "Sequential", "Parallel",
-    "List", "Dict", "Recurrent",
+    "List", "Dict", "Recurrent", "OnSignal", "Subunits", "GLM", "SpikingGLM",
 ]

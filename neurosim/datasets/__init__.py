@@ -1,0 +1,6 @@
+"""Recorded data: stimuli and spikes on one clock, those that come with the package, and those in files."""
+
+from .recording import Recording, SpikeCounts
+from .shipped import grasshopper
+
+__all__ = ["Recording", "SpikeCounts", "grasshopper"]
