@@ -177,7 +177,10 @@ def as_gradient(need: bool, grad: Any, arg: Tensor) -> Tensor:
     if not need:
         return arg.new_empty(0)
     dtype = to_numpy(arg).dtype
-    return torch.from_numpy(np.ascontiguousarray(grad, dtype=dtype).reshape(arg.shape))
+    array = np.ascontiguousarray(grad, dtype=dtype).reshape(arg.shape)
+    if any(stride < 0 for stride in array.strides):  # one element is contiguous to numpy whatever its strides
+        array = array.copy()
+    return torch.from_numpy(array)
 
 
 def differentiate(reference: Callable[..., Any], needs: list[bool], grads: list[Tensor], inputs: tuple[Tensor, ...],
