@@ -153,6 +153,10 @@ class Layer(Fitting, Remembering):
             refuse_nan(x, self.axes, where, first_frame)
         return x
 
+    def _flow(self) -> list[tuple[str, str]] | None:
+        """How data goes between sub-layers, for pictures: pairs of their names, "" being input and output; None: not told."""
+        return None
+
     @abstractmethod
     def forward(self, x: Tensor) -> Any:
         """The output for a chunk that has passed the door; filled in by each layer."""

@@ -12,6 +12,7 @@ from .._axes import SIGNAL, VIDEO
 from .._errors import InputError, ParameterError
 from .._output import Output
 from ..layer import Layer
+from ..plot._graph import chain
 
 Part = nn.Module | Callable[[Any], Any]
 Join = Literal["cat", "sum"] | Callable[[list[Tensor]], Tensor]
@@ -111,6 +112,12 @@ class _Container(Layer):
                              f"{join!r} (got {', '.join(map(str, shapes))})")
         return torch.cat(ys, axis) if join == "cat" else torch.stack(ys).sum(0)
 
+    def _chain_flow(self) -> list[tuple[str, str]]:
+        return chain(list(self._modules))
+
+    def _fan_flow(self) -> list[tuple[str, str]]:
+        return [edge for name in self._modules for edge in (("", name), (name, ""))]
+
     def _check_join(self, join: Any) -> Join:
         if not callable(join) and join not in ("cat", "sum"):
             raise ParameterError(type(self).__name__, "join", "choose from ['cat', 'sum'] or pass a function of the list of "
@@ -177,6 +184,9 @@ class Sequential(_Numbered):
         """The output of the last layer."""
         return self._chain(x)
 
+    def _flow(self) -> list[tuple[str, str]]:
+        return self._chain_flow()
+
 
 class Parallel(_Numbered):
     """Layers side by side: each takes the same chunk, and their (first) outputs are joined.
@@ -203,6 +213,9 @@ class Parallel(_Numbered):
     def forward(self, x: Tensor) -> Tensor:
         """The joined outputs."""
         return self._fan(x, self.join)
+
+    def _flow(self) -> list[tuple[str, str]]:
+        return self._fan_flow()
 
 
 class List(_Numbered):
@@ -231,6 +244,9 @@ class List(_Numbered):
     def forward(self, x: Tensor) -> Any:
         """As `Sequential` or `Parallel`."""
         return self._chain(x) if self.mode == "sequential" else self._fan(x, self.join)
+
+    def _flow(self) -> list[tuple[str, str]]:
+        return self._chain_flow() if self.mode == "sequential" else self._fan_flow()
 
 
 class Dict(_Container):
@@ -262,6 +278,9 @@ class Dict(_Container):
     def forward(self, x: Tensor) -> Any:
         """As `Sequential` or `Parallel`."""
         return self._chain(x) if self.mode == "sequential" else self._fan(x, self.join)
+
+    def _flow(self) -> list[tuple[str, str]]:
+        return self._chain_flow() if self.mode == "sequential" else self._fan_flow()
 
 
 def _check_mode(where: str, mode: str) -> str:

@@ -10,6 +10,7 @@ from .._errors import ParameterError
 from ..filters import RF as ReceptiveField
 from ..filters import Conv1d, Conv3d, NLRectify, VariableDelay
 from ..layer import Layer
+from ..plot._graph import chain
 from ..streams.base import whole
 from .containers import Part, as_part
 
@@ -41,6 +42,10 @@ class _Model(Layer):
         if name in self.__dict__.get("_modules", {}) and not isinstance(value, nn.Module):
             value = as_part(value, type(self).__name__)
         super().__setattr__(name, value)
+
+
+    def _flow(self) -> list[tuple[str, str]]:
+        return chain(list(self._modules))
 
 
 class L(_Model):
@@ -256,6 +261,10 @@ class LNCascade(_Model):
             x = other(one(x))
         return x
 
+    def _flow(self) -> list[tuple[str, str]]:
+        names = [f"{stage}.{i}" for i in range(len(self.linearities)) for stage in ("linearities", "nonlinearities")]
+        return chain(names)
+
 
 class LNFDLNF(_Model):
     """Two linear-nonlinear stages, each less a temporal average of itself, with a delay between them.
@@ -295,6 +304,11 @@ class LNFDLNF(_Model):
         r = self.nonlinearity1(self.conv1(x))
         r = self.nonlinearity2(self.conv2(self.delay(r - _by_channel(self.feedback1, r))))
         return r - _by_channel(self.feedback2, r)
+
+    def _flow(self) -> list[tuple[str, str]]:
+        return [("", "conv1"), ("conv1", "nonlinearity1"), ("nonlinearity1", "feedback1"), ("nonlinearity1", "delay"),
+                ("feedback1", "delay"), ("delay", "conv2"), ("conv2", "nonlinearity2"), ("nonlinearity2", "feedback2"),
+                ("nonlinearity2", ""), ("feedback2", "")]
 
 
 def _by_channel(filter: Conv1d, x: Tensor) -> Tensor:

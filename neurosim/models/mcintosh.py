@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ..filters import RF, Conv3d, NLRectify
 from ..layer import Layer
+from ..plot._graph import chain
 from ..streams.base import shape_of, whole
 
 
@@ -61,3 +62,6 @@ class McIntosh(Layer):
         """The cells' responses, side by side in a frame of one row."""
         x = self.nonlinearity2(self.conv2(self.nonlinearity1(self.conv1(x))))
         return self.readout(x)[..., 0, 0].movedim(1, -1)[:, None, :, None]
+
+    def _flow(self) -> list[tuple[str, str]]:
+        return chain(list(self._modules))

@@ -103,7 +103,7 @@ def sparkline(values: Sequence[float], width: int = 30) -> str:
 
 
 class LiveFit:
-    """Shows a fit while it goes on: call it with the history after each epoch, or give it to `fit` as a callback.
+    """Shows a fit while it goes on: a callback for `fit` of a layer.
 
     In a notebook it keeps one picture up to date, elsewhere one line of text with epoch, loss and a line of bars. Errors of
     drawing are not kept back: a fit that must not stop for them has no `LiveFit`.
@@ -115,7 +115,7 @@ class LiveFit:
     >>> import io
     >>> from types import SimpleNamespace
     >>> stream = io.StringIO()
-    >>> LiveFit(stream=stream)(SimpleNamespace(epochs=[0, 1], loss=[2.0, 1.0], validation=[], best=1))
+    >>> LiveFit(stream=stream).epoch(None, SimpleNamespace(epochs=[0, 1], loss=[2.0, 1.0], validation=[], best=1))
     >>> stream.getvalue().strip()
     'epoch 1  loss 1  best 1 (epoch 1)  █▁'
     """
@@ -127,10 +127,25 @@ class LiveFit:
         self._display: Any = None
         self._width = 0
 
-    def __call__(self, history: Progress) -> None:
-        """Shows the state of the fit; nothing before the first epoch is over."""
-        if not len(history.epochs) or (len(history.epochs) - 1) % self._every:
-            return
+    def begin(self, layer: Any, history: Progress) -> None:
+        """Before the first epoch: what an earlier part of a resumed fit left is shown."""
+        self._display, self._width = None, 0
+        if len(history.epochs):
+            self._update(history)
+
+    def epoch(self, layer: Any, history: Progress) -> None:
+        """After each epoch."""
+        if (len(history.epochs) - 1) % self._every == 0:
+            self._update(history)
+
+    def end(self, layer: Any, history: Progress) -> None:
+        """After the last epoch: the whole fit is shown, and the line ended."""
+        if len(history.epochs):
+            self._update(history)
+        if self._width:
+            (self._stream or sys.stderr).write("\n")
+
+    def _update(self, history: Progress) -> None:
         if self._stream is None and _in_notebook():
             self._show(history)
         else:

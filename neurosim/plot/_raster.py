@@ -21,7 +21,8 @@ def raster(spikes: Any, *, seconds: float | None = None, units: int | None = Non
     """A raster of spikes, one row per unit, and below it the mean rate of the units in Hz.
 
     Args:
-        spikes: an `Output` with spikes, or whose first value is spike counts; `Spikes` or another pair (units, times in s); or a video (batch, channel, time, y, x),
+        spikes: an `Output` with spikes, or whose first value is spike counts; `Spikes` or another pair (units, times in s);
+            or a video (batch, channel, time, y, x),
             a signal (batch, time, feature) or an array (time, unit) of spike counts per frame, of which batch entry 0 is shown.
         seconds: length of the recording; the time of the last spike, or of the frames given, when not given.
         units: how many units there are, silent ones included; as many as are seen when not given.

@@ -143,6 +143,24 @@ class Retina(Layer):
                       for i, name in enumerate(self._names())}
         return Output(values, frame=self.resolution.frame)
 
+    def _flow(self) -> list[tuple[str, str]]:
+        edges: list[tuple[str, str]] = []
+        before = ""
+        for stage in ("opl", "bipolar"):
+            before = self._joined(edges, before, stage)
+        for i in range(self._channels):
+            last = self._joined(edges, self._joined(edges, before, f"gang_{i}_input"), f"gang_{i}_spikes")
+            edges.append((last, ""))
+        return edges if self._channels else [*edges, (before, "")]
+
+    def _joined(self, edges: list[tuple[str, str]], before: str, stage: str) -> str:
+        """Adds the edges from a stage through the next one and its delay, as far as they are there; the last of them."""
+        for name in (f"{stage}_delay", stage):
+            if self._modules.get(name) is not None:
+                edges.append((before, name))
+                before = name
+        return before
+
     def _cropped(self, x: Tensor) -> Tensor:
         """The middle of the frame that cell arrays of a stated size can see. Raises InputError when they see beyond it."""
         if not self._arrays or not all(size for array in self._arrays for size in array):

@@ -157,18 +157,17 @@ def test_a_receptive_field_is_found_in_noise() -> None:
     space = np.exp(-(u / 5) ** 2 / 2 - (v / 2) ** 2 / 2)
     field = -np.array([0.1, 0.5, 1.0, 0.3])[:, None, None] * space
     field += np.random.default_rng(0).normal(0, 0.02, field.shape)
-    found = plot.fit_ellipse(field[2], COARSE)
-    assert found is not None  # 2 % of noise on 768 pixels leaves about 1 % on each number
-    assert found == pytest.approx((14 / 20, 10 / 20, 5 / 20, 2 / 20, 30.0), rel=0.03)
     space_panel, time_panel = plot.receptive_field(field, resolution=COARSE, units="mV").axes[:2]
+    (ring,) = space_panel.patches  # 2 % of noise on 768 pixels leaves about 1 % on each number
+    assert (*ring.center, ring.width, ring.height, ring.angle) == pytest.approx(
+        (14 / 20, 10 / 20, 2 * 5 / 20, 2 * 2 / 20, 30.0), rel=0.03)
     assert space_panel.get_title() == "10 ms before"
     t, course = time_panel.lines[0].get_data()
     assert list(t) == [0, -5, -10, -15] and course.argmin() == 2
 
 
 def test_noise_has_no_ellipse() -> None:
-    assert plot.fit_ellipse(np.zeros((5, 5))) is None
-    assert plot.receptive_field(np.zeros((3, 5, 5))).axes
+    assert not plot.receptive_field(np.zeros((3, 5, 5))).axes[0].patches
     with pytest.raises(ParameterError, match=r"receptive_field.field: must be \(lag, y, x\), finite"):
         plot.receptive_field(np.full((3, 5, 5), np.nan))
 
@@ -274,11 +273,12 @@ def test_a_fit_is_told_at_the_terminal_on_one_line() -> None:
     stream = io.StringIO()
     live = plot.LiveFit(every=2, stream=stream)
     for n in range(1, 4):
-        live(SimpleNamespace(epochs=HISTORY.epochs[:n], loss=HISTORY.loss[:n], validation=HISTORY.validation[:n],
-                             best=min(n - 1, 1)))
-    lines = stream.getvalue().split("\r")[1:]
+        live.epoch(None, SimpleNamespace(epochs=HISTORY.epochs[:n], loss=HISTORY.loss[:n], validation=HISTORY.validation[:n],
+                                         best=min(n - 1, 1)))
+    live.end(None, HISTORY)
+    lines = stream.getvalue().rstrip("\n").split("\r")[1:]
     assert lines == ["epoch 0  loss 4  validation 5  best 5 (epoch 0)  ▁",
-                     "epoch 2  loss 1  validation 3.5  best 3 (epoch 1)  █▁▃"]
+                     *["epoch 2  loss 1  validation 3.5  best 3 (epoch 1)  █▁▃"] * 2]
     assert plot.sparkline([1.0, float("nan"), -1.0]) == "█?▁"
     with pytest.raises(ParameterError, match=r"plot.LiveFit.every: must be a whole number"):
         plot.LiveFit(every=0)
@@ -290,10 +290,20 @@ def test_a_fit_is_shown_in_a_notebook_in_one_picture(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("neurosim.plot._fit._in_notebook", lambda: True)
     monkeypatch.setattr("IPython.display.display", lambda picture, display_id: shown.append(("new", picture)) or handle)
     live = plot.LiveFit()
-    for _ in range(3):
-        live(HISTORY)
+    live.begin(None, HISTORY)
+    live.epoch(None, HISTORY)
+    live.end(None, HISTORY)
     assert [what for what, _ in shown] == ["new", "update", "update"]
     assert shown[0][1]._repr_png_().startswith(b"\x89PNG") and not plt.get_fignums()
+
+
+def test_a_fit_of_a_layer_is_shown_while_it_goes_on() -> None:
+    layer, x, goal = line()
+    layer.set_optimizer.Adam(lr=0.05)
+    stream = io.StringIO()
+    history = layer.fit(x, goal, epochs=3, callbacks=[plot.LiveFit(stream=stream)], progress=False)
+    assert stream.getvalue().count("\r") == 4 and "epoch 3" in stream.getvalue()
+    assert history.plot().axes[0].lines[0].get_ydata() == pytest.approx(history.loss)
 
 
 def test_prediction_gives_the_correlation() -> None:
