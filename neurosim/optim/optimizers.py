@@ -144,7 +144,7 @@ class Scipy(torch.optim.Optimizer):
 
     Args:
         params: the parameters.
-        method: "L-BFGS-B", "TNC", "SLSQP" or "trust-constr" with gradients, "Nelder-Mead", "Powell" or "COBYLA" without.
+        method: "L-BFGS-B", "SLSQP" or "trust-constr" with gradients, "Powell" or "COBYLA" without.
         max_iter: of one step.
         options: further `options` of the method, such as `gtol`.
     Raises: ParameterError.
@@ -163,8 +163,8 @@ class Scipy(torch.optim.Optimizer):
     """
 
     accepts_lost_loss = True
-    WITH_GRADIENT = ("L-BFGS-B", "TNC", "SLSQP", "trust-constr")
-    METHODS = (*WITH_GRADIENT, "Nelder-Mead", "Powell", "COBYLA")
+    WITH_GRADIENT = ("L-BFGS-B", "SLSQP", "trust-constr")
+    METHODS = (*WITH_GRADIENT, "Powell", "COBYLA")
 
     def __init__(self, params: Any, method: str = "L-BFGS-B", *, max_iter: int = 100, **options: Any) -> None:
         if method not in self.METHODS:
