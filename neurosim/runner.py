@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 
 from ._axes import OnNaN, check_on_nan, chunk_to_frames, frames_to_chunk
@@ -22,7 +23,8 @@ from ._output import Output
 from ._record import Recorder
 from ._tree import html_table
 from .layer import Layer
-from .streams import RingBuffer, Sink, Source, align, as_source, open_events, open_sink
+from .optim.goals import loss_function
+from .streams import RingBuffer, SequenceStream, Sink, Source, align, as_source, open_events, open_sink
 from .streams.base import whole
 
 SLICE = 0.2  # seconds between looks at whether the main thread is still there
@@ -127,7 +129,9 @@ class Runner:
             or after `close`.
         events: sink for the spikes of all spiking layers, with `write(unit, time)` such as `HDF5File.events` and
             `EventTextWriter`; or path of a text or HDF5 file to write. Times are on the clock of the input, sorted.
-        goal: source of what the output should be; the model is then fitted, one step of its optimizer per chunk.
+        goal: source of what the output should be; the model is then fitted, one step of its optimizer per chunk. One of another
+            rate or start is aligned by time. `parameters()` looks at it meanwhile.
+        loss_fn: with a goal, `loss_fn(output, goal)` or a name in `neurosim.analysis.LOSSES`; None: mean squared error.
         dt: frames per chunk.
         max_t: stop after so many frames; a `stop` in between does not count anew.
         queue: chunks that may wait before the compute thread and before the writer.
@@ -147,7 +151,7 @@ class Runner:
     """
 
     def __init__(self, model: Layer, input: Any, output: Any = None, *, events: Any = None, goal: Any = None,
-                 dt: int = 100, max_t: int | None = None, queue: int = 4,
+                 loss_fn: Any = None, dt: int = 100, max_t: int | None = None, queue: int = 4,
                  on_overrun: Literal["block", "drop_oldest"] = "block", on_nan: OnNaN | None = None) -> None:
         if not isinstance(model, Layer):
             raise ParameterError("Runner", "model", "must be a Layer", type(model).__name__)
@@ -159,7 +163,10 @@ class Runner:
         if goal is not None and model.optimizer is None:
             raise ParameterError("Runner", "goal", "the model has no optimizer; choose one first, such as "
                                  "model.set_optimizer.Adam(lr=0.01)")
+        if goal is None and loss_fn is not None:
+            raise ParameterError("Runner", "loss_fn", "says how to compare with a goal; give goal= too", loss_fn)
         check_on_nan(on_nan or model.on_nan, "Runner")
+        self._loss_fn, self._fitting = None if goal is None else loss_function("Runner", loss_fn), threading.Lock()
         self.model = model
         self.dt = whole("Runner", "dt", dt, 1)
         self.max_t = None if max_t is None else whole("Runner", "max_t", max_t)
@@ -260,6 +267,11 @@ class Runner:
             if end is not None and time.monotonic() >= end:
                 raise RunnerError(f"Runner: did not end within {timeout:g} s; still at work: {sorted(self._alive)}")
         return self.stats
+
+    def parameters(self) -> dict[str, np.ndarray]:
+        """A copy of the model's parameters by flat name, all from between the same two steps of a fit."""
+        with self._fitting:
+            return self.model.get_parameters()
 
     @property
     def running(self) -> bool:
@@ -388,7 +400,8 @@ class Runner:
             frames, goal, number, read_at = item
             chunk = frames_to_chunk(frames, self.model.axes, where)
             if goal is not None:
-                self._losses.extend(self.model.optimize(chunk, frames_to_chunk(goal, self.model.axes, where)))
+                with self._fitting:
+                    self._losses.extend(self.model.optimize(chunk, SequenceStream(goal), loss_fn=self._loss_fn))
                 out.put((None, len(frames), read_at))
             else:
                 y = self.model._chunk_output(chunk, self._recorder, number, not torch.is_grad_enabled(),

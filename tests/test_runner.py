@@ -206,7 +206,7 @@ def test_named_outputs_and_recorded_paths(tmp_path: Path):
 def test_fitting_in_the_background():
     model, goal = Two(), Two()
     goal.p.first.gain = 1.5
-    model.second.requires_grad_(False)  # Adam's first step is as long for the least gradient: a rounding would move tau by 20 ms
+    model.second.requires_grad_(False)  # Adam moves as far for the least gradient, a rounding
     model.set_optimizer.Adam(lr=0.02)
     x = noise(3000, 2, 2)
     stats = Runner(model, SequenceStream(x), goal=SequenceStream(goal.run(x)[0][0, 0]), dt=30).start().wait(60)
@@ -216,6 +216,40 @@ def test_fitting_in_the_background():
         Runner(Two(), Numbered(5), goal=Numbered(5))
     with pytest.raises(neurosim.InputError, match="the goal ended with frame 40"):
         Runner(model, Numbered(50), goal=Numbered(40), dt=20).start().wait(10)
+
+
+def test_parameters_are_looked_at_between_steps():
+    """Two gains that every step moves together, by SGD of the same gradient, are never seen apart."""
+    class Pair(Layer):
+        a = Param(0.0, doc="gain")
+        b = Param(0.0, doc="gain")
+
+        def forward(self, x):
+            return (self.a + self.b) * x
+
+    model, x = Pair(), noise(5000, 1, 1)
+    model.set_optimizer.SGD(lr=1e-3)
+    runner = Runner(model, SequenceStream(x), goal=SequenceStream(2 * x), loss_fn="mse", dt=5).start()
+    seen = []
+    while runner.running:
+        values = runner.parameters()
+        seen.append(float(values["a"][0]))
+        assert values["a"] == values["b"]
+    runner.wait(60)
+    assert len(set(seen)) > 10 and seen == sorted(seen)
+    with pytest.raises(ParameterError, match="give goal= too"):
+        Runner(model, Numbered(5), loss_fn="mse")
+    with pytest.raises(UnknownName, match="poison"):
+        Runner(model, Numbered(5), goal=Numbered(5), loss_fn="poison")
+
+
+def test_a_goal_may_have_other_axes_than_the_input():
+    model = neurosim.models.Sequential(neurosim.filters.TemporalLowPass(), lambda video: video.mean((1, 3, 4))[..., None])
+    x = noise(60, 3, 4)
+    goal = model.run(x)[0][0].detach().numpy()
+    model.clear_state()
+    model.set_optimizer.SGD(lr=0.0)
+    assert list(Runner(model, SequenceStream(x), goal=SequenceStream(goal), dt=20).start().wait(30).losses) == [0.0] * 3
 
 
 def test_max_t_is_exact():
