@@ -206,7 +206,8 @@ class Output:
     # ---- what a person sees ---------------------------------------------------------------------------------------
     def _rows(self) -> list[Row]:
         rows: list[Row] = [(name, str(tuple(x.shape)), str(x.dtype).removeprefix("torch."),
-                            f"{x.min().item():.4g} to {x.max().item():.4g}" if x.numel() else "")
+                            f"{x.min().item():.4g} to {x.max().item():.4g}"
+                            if x.numel() and not x.is_meta and not x.is_complex() else "")
                 for name, x in self._values.items()]
         rows += [(f"events of {name}", f"{len(events)} spikes", f"{events.cells} cells", "")
                  for name, events in self._events.items()]

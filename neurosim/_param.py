@@ -201,6 +201,8 @@ def _rebuild(cls: Any, data: Tensor, requires_grad: bool, spec: Param, where: st
 def value_text(x: Tensor) -> str:
     """A short text for a value: the number, or shape and range of an array."""
     data = x.detach()
+    if data.is_meta:
+        return f"{str(data.dtype).removeprefix('torch.')}{list(data.shape)} without numbers (meta)"
     if data.numel() == 1:
         return f"{data.item():.6g}"
     if data.numel() == 0 or not data.is_floating_point():

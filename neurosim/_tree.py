@@ -20,7 +20,8 @@ from ._param import Param, Parameter, as_number, declared, value_text
 from ._state import fields
 
 Row = tuple[str, ...]
-MAX_ROWS = 400  # a representation stays readable, and cheap to send to a browser
+MAX_ROWS = 400  # a representation stays readable
+MAX_HTML_ROWS, MAX_CELL = 100, 200  # rows, and letters of a cell: a notebook is sent 128 kB at most
 
 
 class Constrained:
@@ -265,15 +266,24 @@ class Tree:
         return f"{self._where()}\n{text_table(('name', *self._view.columns), rows[:MAX_ROWS])}" + more(rows)
 
     def _repr_html_(self) -> str:
-        return f"<details open><summary><b>{html.escape(self._where())}</b></summary>{self._html_body()}</details>"
+        return (f"<details open><summary><b>{html.escape(self._where())}</b></summary>"
+                f"{self._html_body([MAX_HTML_ROWS])}</details>")
 
-    def _html_body(self) -> str:
+    def _html_body(self, room: list[int]) -> str:
+        """Tables of this branch and those below; `room` is how many rows may still come, for all of them together."""
         if self._separator != "." or isinstance(self._view, Modules):
             return html_table(("name", *self._view.columns), self._rows())
         own = [(name, *self._view.row(self._module, name)) for name in self._view.names(self._module)]
-        inner = "".join(f"<details style='margin-left:1em'><summary>{html.escape(name)}</summary>"
-                        f"{branch._html_body()}</details>" for name, branch in self._branches().items())
-        return (html_table(("name", *self._view.columns), own) if own else "") + inner
+        parts = [html_table(("name", *self._view.columns), own, max(room[0], 0))] if own else []
+        room[0] -= len(own)
+        branches = self._branches()
+        for number, (name, branch) in enumerate(branches.items()):
+            if room[0] <= 0:
+                parts.append(f"<p>... and {len(branches) - number} more</p>")
+                break
+            parts.append(f"<details style='margin-left:1em'><summary>{html.escape(name)}</summary>"
+                         f"{branch._html_body(room)}</details>")
+        return "".join(parts)
 
 
 class Search:
@@ -313,16 +323,17 @@ def text_table(head: Row, rows: Sequence[Row]) -> str:
                      for row in [head, *rows])
 
 
-def html_table(head: Row, rows: Sequence[Row]) -> str:
+def html_table(head: Row, rows: Sequence[Row], most: int = MAX_HTML_ROWS) -> str:
     """Rows as a small HTML table, escaped and capped."""
     def line(row: Row, tag: str) -> str:
-        cells = (f"<{tag} style='text-align:left'>{html.escape(cell)}</{tag}>" for cell in row)
+        short = (cell if len(cell) <= MAX_CELL else f"{cell[:MAX_CELL]} ..." for cell in row)
+        cells = (f"<{tag} style='text-align:left'>{html.escape(cell)}</{tag}>" for cell in short)
         return f"<tr>{''.join(cells)}</tr>"
 
-    body = "".join(line(row, "td") for row in rows[:MAX_ROWS])
-    return f"<table><thead>{line(head, 'th')}</thead><tbody>{body}</tbody></table>{html.escape(more(rows))}"
+    body = "".join(line(row, "td") for row in rows[:most])
+    return f"<table><thead>{line(head, 'th')}</thead><tbody>{body}</tbody></table>{html.escape(more(rows, most))}"
 
 
-def more(rows: Sequence[Row]) -> str:
+def more(rows: Sequence[Row], most: int = MAX_ROWS) -> str:
     """What a capped table leaves out, in words."""
-    return f"\n  ... and {len(rows) - MAX_ROWS} more" if len(rows) > MAX_ROWS else ""
+    return f"\n  ... and {len(rows) - most} more" if len(rows) > most else ""

@@ -1,4 +1,4 @@
-"""The command line: `neurosim demo`, `neurosim run`, `neurosim info`."""
+"""The command line: `neurosim demo`, `neurosim run`, `neurosim view`, `neurosim info`."""
 
 from __future__ import annotations
 
@@ -57,12 +57,26 @@ def _demo(args: argparse.Namespace) -> int:
     return ended(ended_by)
 
 
+def _view(args: argparse.Namespace) -> int:
+    from .view import write_page
+
+    page = Path(args.output or Path(args.file).with_suffix(".html"))
+    contents = write_page(args.file, page, overwrite=args.overwrite)
+    say(f"{page}: {len(contents.frames)} datasets, {sum(table.count for table in contents.spikes)} spikes; "
+        f"{page.stat().st_size / 1e6:.2g} MB")
+    if args.open:
+        import webbrowser
+
+        webbrowser.open(page.resolve().as_uri())
+    return 0
+
+
 def ended(signal: int | None) -> int:
     """The exit code of a program that was ended by this signal, or by none."""
     return 0 if signal is None else 128 + signal
 
 
-COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {"demo": _demo, "run": _run, "info": _info}
+COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {"demo": _demo, "run": _run, "view": _view, "info": _info}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -60,6 +60,7 @@ def parser() -> Parser:
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
     _add_demo(commands.add_parser("demo", help="a real clip through the spiking retina"))
     _add_run(commands.add_parser("run", help="a file through a model into a file"))
+    _add_view(commands.add_parser("view", help="a result as one page of HTML"))
     _add_info(commands.add_parser("info", help="the parameters of a model"))
     return top
 
@@ -112,6 +113,15 @@ def _add_run(p: argparse.ArgumentParser) -> None:
     p.add_argument("--seed", type=seed, help="of a model that draws random numbers")
     p.add_argument("--on-nan", choices=("raise", "pass"), help="what to do with NaN in the input (raise)")
     p.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
+
+
+def _add_view(p: argparse.ArgumentParser) -> None:
+    p.description = ("A result of `neurosim run` or `neurosim demo` as one page of HTML: input, maps, courses over time, "
+                     "spikes, rates and parameters. Pictures are part of the page; it needs neither network nor scripts.")
+    p.add_argument("file", metavar="FILE", help="HDF5 file with frames or spikes")
+    p.add_argument("-o", "--output", metavar="PAGE", help="the page (FILE with .html instead of its suffix)")
+    p.add_argument("--overwrite", action="store_true", help="replace an existing PAGE")
+    p.add_argument("--open", action="store_true", help="open the page in the browser")
 
 
 def _add_info(p: argparse.ArgumentParser) -> None:

@@ -16,6 +16,8 @@ from neurosim._tree import text_table
 
 from .errors import UsageError
 
+MAX_PICTURE = 60_000  # letters of the picture of a model that is stored with results
+
 
 def public_layers() -> dict[str, type[neurosim.Layer]]:
     """Every public layer that can be built without arguments, by the name that it is imported by, less `neurosim.`."""
@@ -101,6 +103,8 @@ def about(model: neurosim.Layer, input: str, seed: int | None) -> dict[str, Any]
     return {"neurosim": neurosim.__version__, "model": type(model).__name__, "input": input, "seed": seed,
             "steps_per_second": model.resolution.steps_per_second,
             "pixels_per_degree": model.resolution.pixels_per_degree,
+            "graph": picture if len(picture := neurosim.plot.graph(model).svg) < MAX_PICTURE else None,
+            "meanings": {path: [row[1], row[3]] for path, *row in model.p._rows()},
             "values": {path: plain(getattr(value, "value", value)) for path, value in model.p.items()}}
 
 

@@ -11,10 +11,11 @@ import neurosim
 from neurosim import Output, StreamError
 from neurosim._axes import chunk_to_frames
 from neurosim._record import recordable
-from neurosim.streams import HDF5File, Sink, open_sink
+from neurosim.streams import HDF5File, Sink, Source, open_sink
 from neurosim.streams._paths import writable
 
 from .errors import UsageError
+from .preview import preview
 
 HDF5 = (".h5", ".hdf5")
 SINGLE = (".npy", ".mkv", ".mp4")
@@ -76,6 +77,11 @@ class Results:
     def record(self) -> list[str]:
         """The names in `only` that have to be recorded, being paths within the model."""
         return [name for name in self._only if name in recordable(self._model)]
+
+    def look_at(self, source: Source) -> None:
+        """Keeps a few frames of the input for whoever looks at the result later, if they can be had without reading all."""
+        if self._hdf5 and self._file is None and (shown := preview(source)) is not None:
+            self._about["input_preview"] = shown
 
     def write(self, out: Output) -> None:
         """Appends the outputs of one chunk. Raises StreamError, InputError, UsageError."""

@@ -83,6 +83,7 @@ def stream_to_file(model: Layer, source: Source, results: Results, *, dt: int, f
     """
     paths = list(dict.fromkeys([*record, *results.record]))
     with source, results, finishing_chunks() as asked:
+        results.look_at(source)
         chunks: Any = model.stream(source, dt, max_t=frames, progress=progress, record=paths, on_nan=on_nan)
         with closing(chunks):  # the bar goes before anything else is said
             for out in chunks:

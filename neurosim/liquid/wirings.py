@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import importlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .._errors import ConfigError, MissingExtra, ParameterError
+from .._tree import html_table
 
 KINDS = ("inter", "command", "motor")
 
@@ -173,6 +175,17 @@ class Wiring:
     def __repr__(self) -> str:
         return (f"Wiring(inputs={self.inputs}, units={self.units}, outputs={self.outputs}, "
                 f"synapses={np.count_nonzero(self.internal)}, sensory synapses={np.count_nonzero(self.sensory)})")
+
+
+    def _repr_html_(self) -> str:
+        rows = []
+        for kind in dict.fromkeys(("sensory", *self.kinds)):
+            mine = [i for i, other in enumerate(self.kinds) if other == kind]
+            out = self.sensory if kind == "sensory" else self.internal[mine]
+            rows.append((kind, str(self.inputs if kind == "sensory" else len(mine)), str(int((out > 0).sum())),
+                         str(int((out < 0).sum()))))
+        table = html_table(("neurons", "how many", "excitatory synapses from them", "inhibitory"), rows)
+        return f"<details open><summary><b>{html.escape(repr(self))}</b></summary>{table}</details>"
 
 
 def _signs(matrix: Any, what: str) -> np.ndarray:
