@@ -71,3 +71,23 @@ def test_liquid_live(tmp_path: Path) -> None:
 def test_stimuli_gallery(tmp_path: Path) -> None:
     assert load("stimuli_gallery").main(tmp_path / "stimuli.png", seconds=0.3) == 18
     assert (tmp_path / "stimuli.png").stat().st_size > 50_000
+
+
+def test_fit_ln_kernel(tmp_path: Path) -> None:
+    assert load("fit_ln_kernel").main(tmp_path / "ln.png") < 1e-2
+    assert (tmp_path / "ln.png").stat().st_size > 5000
+
+
+def test_fit_opl(tmp_path: Path) -> None:
+    assert load("fit_opl").main(tmp_path / "opl.png", epochs=60) < 0.1
+    assert (tmp_path / "opl.png").stat().st_size > 5000
+
+
+@pytest.mark.slow
+def test_fit_opl_to_the_end(tmp_path: Path) -> None:
+    assert load("fit_opl").main(tmp_path / "opl.png") < 0.02
+
+
+def test_fit_background(tmp_path: Path) -> None:
+    assert load("fit_background").main(tmp_path / "background.png", rounds=20) > 0.5
+    assert (tmp_path / "background.png").stat().st_size > 5000
