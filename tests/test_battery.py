@@ -280,16 +280,16 @@ def test_completion_finds_every_parameter(case: Case):
 
 @every
 def test_optimize_leaves_what_running_leaves(case: Case):
-    layer = case.make(torch.float64)
+    """In chunks of 5, the last one ragged; the goal in the same chunks, so that not even a rounding is left."""
+    layer, other = case.make(torch.float64), case.make(torch.float64)
     if not any(p.requires_grad for p in layer.parameters()):
         pytest.skip("nothing to fit")
     x = case.input(torch.float64, 12)
-    goal = case.make(torch.float64).run(x)[0]
+    out = other.run(x, 5)
+    if out[0].shape[out.axes.time] != 12:
+        pytest.skip("gives another number of frames than it takes")
     layer.set_optimizer.SGD(lr=0.0)
-    if goal.shape[layer.axes.time] == 12:
-        assert layer.optimize(x, goal, dt=5) == [0.0, 0.0, 0.0] or not case.bitwise
-        assert layer._stacks == {}
-        other = case.make(torch.float64)
-        other.run(x)
-        for name, value in layer.get_state().items():
-            torch.testing.assert_close(value, other.get_state()[name], rtol=1e-12, atol=1e-12)
+    assert layer.optimize(x, out[0], dt=5) == [0.0, 0.0, 0.0]
+    assert layer._stacks == {}
+    for name, value in layer.get_state().items():
+        assert torch.equal(value, other.get_state()[name])

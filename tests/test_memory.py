@@ -57,3 +57,37 @@ def test_a_long_stream_through_the_retina():
 @pytest.mark.parametrize("detach", [True, False])
 def test_with_gradients_on(detach: bool):
     assert growth(5_000, "enable_grad", detach) < 5.0
+
+
+FIT = PROGRAM[:PROGRAM.index("source =")] + """
+from neurosim.streams import RandomStream
+model = neurosim.models.LN(kernel_dim=(20, 5, 5))
+model.set_optimizer.SGD(lr=1e-9)
+frames = {frames}
+
+class Finite(RandomStream):
+    length = frames
+
+class Loss:
+    seen = 0
+    def __call__(self, output, goal):
+        self.seen += output.shape[2]
+        if self.seen == 2000:
+            Loss.before = resident()
+        return ((output - goal) ** 2).mean()
+
+loss = Loss()
+losses = model.optimize(Finite((32, 32), seed=1), Finite((32, 32), seed=2), dt=100, window={window}, loss_fn=loss)
+print(resident() - Loss.before, 100 * len(losses))
+"""
+
+
+@linux
+@pytest.mark.slow
+@pytest.mark.parametrize("window", [None, 200])
+def test_a_long_fit(window: int | None):
+    done = subprocess.run([sys.executable, "-c", FIT.format(frames=20_000, window=window)], capture_output=True, text=True,
+                          timeout=900)
+    assert done.returncode == 0, done.stderr
+    grown, seen = done.stdout.split()
+    assert int(seen) == 20_000 and float(grown) < 5.0
