@@ -9,6 +9,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+LONGEST = 300  # letters of a value in a message: an array would hide what is said
+
 
 class NeurosimError(Exception):
     """Base of all errors of this library."""
@@ -18,7 +20,9 @@ class ParameterError(NeurosimError, ValueError):
     """A parameter or an argument has a value that does not fit."""
 
     def __init__(self, where: str, what: str, need: str, came: object = None):
-        super().__init__(f"{where}.{what}: {need}" + (f" (got {came!r})" if came is not None else ""))
+        text = repr(came)
+        short = text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
+        super().__init__(f"{where}.{what}: {need}" + (f" (got {short})" if came is not None else ""))
 
 
 class UnknownName(NeurosimError, AttributeError, KeyError):

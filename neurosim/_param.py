@@ -7,6 +7,7 @@ import functools
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -103,6 +104,8 @@ class Param:
 
 def as_number(where: str, what: str, value: Any, dtype: torch.dtype, device: Any) -> Tensor:
     """`value` as a detached tensor; raises `ParameterError` when it is not numeric."""
+    if isinstance(value, np.ndarray) and any(step < 0 for step in value.strides):
+        value = value.copy()  # torch cannot hold reversed arrays
     try:
         return torch.as_tensor(value, dtype=dtype, device=device).detach()
     except (TypeError, ValueError, RuntimeError) as error:

@@ -91,3 +91,12 @@ def test_fit_opl_to_the_end(tmp_path: Path) -> None:
 def test_fit_background(tmp_path: Path) -> None:
     assert load("fit_background").main(tmp_path / "background.png", rounds=20) > 0.5
     assert (tmp_path / "background.png").stat().st_size > 5000
+
+
+@pytest.mark.slow
+def test_pictures(tmp_path: Path) -> None:
+    assert load("pictures").main(tmp_path / "out", frames=6000) > 0.5
+    made = {path.name: path.stat().st_size for path in (tmp_path / "out").iterdir()}
+    assert set(made) == {"pictures.png", "kernel.png", "raster.png", "prediction.png", "landscape.png", "noise.gif",
+                         "graph.html"}
+    assert min(made.values()) > 2000

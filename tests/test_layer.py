@@ -434,6 +434,17 @@ def test_a_step_stays_in_the_range():
     assert layer.second.tau.item() == pytest.approx(0.1 * tau)  # a tenth of the way to 0, which is outside
 
 
+def test_a_reversed_array_is_an_array_and_a_large_one_does_not_hide_the_message():
+    conv = neurosim.filters.Conv1d(kernel_size=3)
+    conv.set_weight(np.arange(3.0)[::-1])
+    assert conv.weight.flatten().tolist() == [2.0, 1.0, 0.0]
+    with pytest.raises(ParameterError, match=r"must be a number, \(time,\)") as caught:
+        conv.set_weight(np.zeros((2, 2, 2, 2)))
+    with pytest.raises(ParameterError, match=r"must be a number or an array of numbers \(got array") as caught:
+        conv.set_weight(np.full((50, 50, 50), "x"))
+    assert len(str(caught.value)) < 500
+
+
 def test_a_parameter_by_itself():
     p = neurosim.Parameter(42, requires_grad=False)
     p.set(3.0)

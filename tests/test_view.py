@@ -146,6 +146,13 @@ def test_many_spikes_are_counted_and_some_drawn(tmp_path: Path, monkeypatch: pyt
     assert spikes.count == spikes.counts.sum() == 100_000 and spikes.units == 7
     np.testing.assert_array_equal(spikes.time, time[::3])  # 40,000 at most
     np.testing.assert_array_equal(spikes.unit, unit[::3])
+    assert spikes.edges[0] == 0.0
+    with HDF5File(tmp_path / "late.h5") as file:
+        events, frames = file.events("spikes"), file.dataset("x", frame_rate=10.0, start_time=100.0)
+        events.write([0, 0], [100.0, 101.0])
+        frames.write(np.zeros((20, 3, 3)))
+    late = read_contents(tmp_path / "late.h5")
+    assert late.spikes[0].edges[0] == 100.0 and late.frames[0].time[0] == 100.05
     assert "33,334 of 100,000 spikes are drawn; the rate counts all" in view(tmp_path / "a.h5")
 
 

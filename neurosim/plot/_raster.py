@@ -24,7 +24,8 @@ def raster(spikes: Any, *, seconds: float | None = None, units: int | None = Non
         spikes: an `Output` with spikes, or whose first value is spike counts; `Spikes` or another pair (units, times in s);
             or a video (batch, channel, time, y, x),
             a signal (batch, time, feature) or an array (time, unit) of spike counts per frame, of which batch entry 0 is shown.
-        seconds: length of the recording; the time of the last spike, or of the frames given, when not given.
+        seconds: length of the recording; up to the last spike, or that of the frames given, when not given. An `Output` starts
+            at its `start_time`, else time starts at 0.
         units: how many units there are, silent ones included; as many as are seen when not given.
         bin: width of the bins of the rate, in seconds.
         resolution: of spike counts, whose frames it tells the length of; the default one when not given.
@@ -40,10 +41,10 @@ def raster(spikes: Any, *, seconds: float | None = None, units: int | None = Non
     >>> plt.close(figure)
     """
     positive("plot.raster", "bin", bin, "s")
-    unit, time, count, length = _events(spikes, resolution)
+    unit, time, count, begin, length = _events(spikes, resolution)
     count = max(count, int(units or 0))
     length = positive("plot.raster", "seconds", seconds, "s") if seconds is not None else max(length, bin)
-    inside = (time >= 0) & (time < length) if seconds is not None else np.ones(len(time), bool)
+    inside = (time >= begin) & (time < begin + length) if seconds is not None else np.ones(len(time), bool)
     unit, time = unit[inside], time[inside]
     figure, panels = subplots(2, 1, sharex=True, figsize=(8, 4.5), height_ratios=(3, 1))
     above, below = panels[:, 0]
@@ -51,14 +52,14 @@ def raster(spikes: Any, *, seconds: float | None = None, units: int | None = Non
     size = float(np.clip(160 / max(count, 1), 0.8, 9.0))
     above.plot(time[::every], unit[::every], linestyle="none", marker="|", markersize=size, markeredgewidth=0.7,
                color="black", rasterized=True)
-    above.set(ylabel="unit", ylim=(count - 0.5, -0.5), xlim=(0.0, length))
+    above.set(ylabel="unit", ylim=(count - 0.5, -0.5), xlim=(begin, begin + length))
     above.yaxis.get_major_locator().set_params(integer=True)
     said = [title] if title else []
     if every > 1:
         said.append(f"{len(time[::every]):,} of {len(time):,} spikes drawn")
     if said:
         above.set_title(", ".join(said), fontsize=10)
-    edges = np.append(np.arange(0.0, length - 1e-9 * length, bin), length)
+    edges = begin + np.append(np.arange(0.0, length - 1e-9 * length, bin), length)
     rate = np.histogram(time, edges)[0] / np.diff(edges) / max(count, 1)
     below.stairs(rate, edges, fill=True, color=BLUE, alpha=0.8)
     below.set(xlabel="time (s)", ylabel="rate (Hz)", ylim=(0.0, None if rate.any() else 1.0))
@@ -66,17 +67,16 @@ def raster(spikes: Any, *, seconds: float | None = None, units: int | None = Non
     return figure
 
 
-def _events(spikes: Any, resolution: Resolution | None) -> tuple[np.ndarray, np.ndarray, int, float]:
-    """Units, times in s, number of units, seconds."""
+def _events(spikes: Any, resolution: Resolution | None) -> tuple[np.ndarray, np.ndarray, int, float, float]:
+    """Units, times in s, number of units, start in s, seconds."""
     where = "plot.raster"
-    frame = frame_of(spikes, resolution)
+    frame, begin = frame_of(spikes, resolution), 0.0
     if (events := getattr(spikes, "events", None)) == {} and len(spikes):  # an Output of counts
-        spikes = spikes[0]
+        begin, spikes = spikes.start_time, spikes[0]
     elif isinstance(events, dict):
         unit, time = (x.cpu().numpy() for x in spikes.spikes)
         frames = next((x.shape[spikes.axes.time] for _, x in spikes.items()), 0)
-        first = spikes.start * spikes.frame
-        return unit, time, sum(part.cells for part in events.values()), first + frames * frame
+        return unit, time, sum(part.cells for part in events.values()), spikes.start_time, frames * frame
     if isinstance(spikes, Sequence) and len(spikes) == 2:
         unit, time = (np.asarray(x.cpu() if isinstance(x, Tensor) else x) for x in spikes)
         if unit.ndim != 1 or unit.shape != time.shape or (unit.size and (unit.dtype.kind not in "iu" or unit.min() < 0)):
@@ -84,7 +84,7 @@ def _events(spikes: Any, resolution: Resolution | None) -> tuple[np.ndarray, np.
                                  f"shapes {unit.shape} and {time.shape}, {unit.dtype} units")
         if not np.isfinite(time.astype(float)).all():
             raise ParameterError(where, "spikes", "times must be finite")
-        return unit, time, int(unit.max()) + 1 if len(unit) else 1, float(time.max()) * (1 + 1e-9) if len(time) else 0.0
+        return unit, time, int(unit.max()) + 1 if len(unit) else 1, 0.0, float(time.max()) * (1 + 1e-9) if len(time) else 0.0
     counts = array(where, "spikes", spikes)
     axes = {len(kind.names): kind for kind in (VIDEO, SIGNAL)}.get(counts.ndim)
     if axes is not None:
@@ -97,4 +97,4 @@ def _events(spikes: Any, resolution: Resolution | None) -> tuple[np.ndarray, np.
         raise ParameterError(where, "spikes", "counts must be whole numbers, at least 0")
     at, unit = np.nonzero(counts)
     repeats = counts[at, unit].astype(int)
-    return np.repeat(unit, repeats), (np.repeat(at, repeats) + 0.5) * frame, counts.shape[1], len(counts) * frame
+    return np.repeat(unit, repeats), begin + (np.repeat(at, repeats) + 0.5) * frame, counts.shape[1], begin, len(counts) * frame

@@ -193,6 +193,9 @@ def test_a_raster_of_counts_outputs_and_nothing() -> None:
     assert sum(below.patches[0].get_data().values) * 0.01 * 4 == pytest.approx(2)
     out = neurosim.Output({"spikes": counts}, frame=0.005)
     assert plot.raster(out).axes[0].get_xlim() == (0.0, 0.05)
+    later = neurosim.spiking.LIF(resolution=COARSE).run(neurosim.streams.SequenceStream(
+        np.zeros((10, 2, 2)), frame_rate=200.0, start_time=3.0))
+    assert plot.raster(later).axes[1].get_xlim() == pytest.approx((3.0, 3.05))
     assert plot.raster(([], [])).axes
     with pytest.raises(ParameterError, match=r"counts must be whole numbers, at least 0"):
         plot.raster(neurosim.filters.TemporalLowPass().run(noise(5, 2, 2)))

@@ -30,8 +30,8 @@ class Frames:
     """A dataset of frames, summarised.
 
     Fields: `name`, `units`, `rate` in Hz or None, `length`, `shape` of a frame; `time` (bins,) in s, or in frames without a
-    rate; `low`, `mean`, `high` (bins,) over pixels; for videos `average` (y, x) over time and `some` (frames, y, x) at
-    `moments`; `read`, how many frames it was made from.
+    rate; `start`, of the first frame in s; `low`, `mean`, `high` (bins,) over pixels; for videos `average` (y, x) over time
+    and `some` (frames, y, x) at `moments`; `read`, how many frames it was made from.
     """
 
     name: str
@@ -40,6 +40,7 @@ class Frames:
     length: int
     shape: tuple[int, ...]
     time: np.ndarray
+    start: float
     low: np.ndarray
     mean: np.ndarray
     high: np.ndarray
@@ -119,10 +120,11 @@ def _frames(path: Path, name: str) -> Frames:
             read += stop - start
         moments = np.unique(np.linspace(0, max(length - 1, 0), FRAMES).astype(int)).tolist() if video and length else []
         some = [_at(reader, moment) for moment in moments]
-        rate = reader.frame_rate
-        return Frames(name, reader.units or "", rate, length, shape, 0.5 * (starts[1:] + starts[:-1]) / (rate or 1.0), low,
-                      mean, high, None if total is None or not read else total / read, np.stack(some) if some else None,
-                      moments, read)
+        rate, start = reader.frame_rate, reader.start_time
+        time = start + 0.5 * (starts[1:] + starts[:-1]) / (rate or 1.0)
+        average = None if total is None or not read else total / read
+        return Frames(name, reader.units or "", rate, length, shape, time, start, low, mean, high, average,
+                      np.stack(some) if some else None, moments, read)
 
 
 def _at(reader: HDF5Reader, moment: int) -> np.ndarray:
@@ -137,13 +139,13 @@ def _spikes(h5: Any, name: str, path: Path) -> Spikes:
     count = int(item.shape[0])
     every = max(1, -(-count // MARKS))
     try:
-        blocks = [item[first:first + BLOCK] for first in range(0, min(count, BLOCK), BLOCK)]
-        end = max([float(block["time"].max()) for block in blocks if len(block)], default=0.0)
-        units = max([int(block["unit"].max()) + 1 for block in blocks if len(block)], default=0)
-        for first in range(BLOCK, count, BLOCK):
+        first_time, end, units = (np.inf, -np.inf, 0) if count else (0.0, 0.0, 0)
+        for first in range(0, count, BLOCK):
             block = item[first:first + BLOCK]
-            end, units = max(end, float(block["time"].max())), max(units, int(block["unit"].max()) + 1)
-        edges = np.linspace(0.0, end * (1 + 1e-9) or 1.0, 201)
+            first_time, end = min(first_time, float(block["time"].min())), max(end, float(block["time"].max()))
+            units = max(units, int(block["unit"].max()) + 1)
+        begin = first_time if first_time > 0.5 * end or first_time < 0 else 0.0  # a late piece of a recording, or an early one
+        edges = np.linspace(begin, end + 1e-9 * abs(end) if end > begin else begin + 1.0, 201)
         counts, unit, time = np.zeros(200), [], []
         for first in range(0, count, BLOCK):
             block = item[first:first + BLOCK]

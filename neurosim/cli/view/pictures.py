@@ -54,8 +54,8 @@ def maps(frames: Frames, degrees: float | None) -> str:
         drawn = panel.imshow(image, cmap=colours(SIGNED if signed else "gray"), vmin=low, vmax=high,
                              extent=(0.0, width, height, 0.0), interpolation="nearest")
         at = frames.moments[number] if number < len(frames.moments) else None
-        panel.set_title("mean over time" if at is None else f"{at / frames.rate:.4g} s" if frames.rate else f"frame {at}",
-                        fontsize=9)
+        when = "mean over time" if at is None else f"{frames.start + at / frames.rate:.4g} s" if frames.rate else f"frame {at}"
+        panel.set_title(when, fontsize=9)
         panel.tick_params(labelsize=7, labelleft=number == 0)
         panel.locator_params(nbins=4)
         panel.set_xlabel("x (deg)" if degrees else "x (pixel)", fontsize=8)
@@ -95,7 +95,7 @@ def raster(spikes: Spikes, ranges: Mapping[str, Sequence[int]]) -> str:
         mine = (spikes.unit >= first) & (spikes.unit < stop)
         above.plot(spikes.time[mine], spikes.unit[mine], linestyle="none", marker="|", markersize=size,
                    markeredgewidth=0.6, color=colour if ranges else "black", label=layer)
-    above.set(ylabel="unit", xlim=(0.0, spikes.edges[-1]), ylim=(units - 0.5, -0.5))
+    above.set(ylabel="unit", xlim=(spikes.edges[0], spikes.edges[-1]), ylim=(units - 0.5, -0.5))
     if ranges:
         legend: Any = above.legend(fontsize=8, loc="upper right", markerscale=6.0, framealpha=0.95)
         for mark in legend.legend_handles:
