@@ -32,8 +32,9 @@ docs: $(VENV)/.with-docs  ## the documentation, to docs/_build/html
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
 	@echo "Open docs/_build/html/index.html"
 
-bench: $(VENV)/.with-test  ## speed and memory of every stage
+bench: $(VENV)/.with-test  ## speed and memory of the retina, and speed of fitting beside torch
 	$(BIN)/python benchmarks/retina.py
+	$(BIN)/python benchmarks/fit.py
 
 clean:  ## removes what make made, .venv included
 	rm -rf $(VENV) $(RESULT) build dist docs/_build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

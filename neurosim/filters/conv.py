@@ -192,7 +192,9 @@ class _Conv(ChunkLayer):
         y = self._filtered(frames, w, bias)
         missing = length - int(state.seen)
         seen = (state.seen + x.shape[2]).clamp(max=length)
-        return y[:, :, missing:], HistoryState(frames[:, :, frames.shape[2] - length:].clone(), seen)
+        if missing:  # a slice of everything would cost the gradient a copy
+            y = y[:, :, missing:]
+        return y, HistoryState(frames[:, :, frames.shape[2] - length:].clone(), seen)
 
     def _filtered(self, frames: Tensor, w: Tensor, bias: Tensor | None) -> Tensor:
         """The output for all frames that have their history among `frames`."""

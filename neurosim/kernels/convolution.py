@@ -19,7 +19,7 @@ from ._op import make_op
 from ._pool import each_row
 
 MANY_CHANNELS = 64  # pairs of channels
-FRAMES = 16  # whose products are summed in the data's own precision, before the sum goes on in double
+FRAMES = 16  # worked on together; products are summed over them before the sum goes on in double
 
 
 def reference(x: Tensor, w: Tensor, bias: Tensor) -> Tensor:
@@ -56,24 +56,29 @@ def _shapes(x: Tensor, w: Tensor, bias: Tensor) -> Tensor:
 @compiled
 def _forward_units(start: int, stop: int, x: Any, w: Any, bias: Any, offsets: Any, step: int, batch_step: int, width: int,
                    ys: Any) -> None:
-    """A unit is one frame of one channel of the output."""
+    """A unit is a block of frames of one channel of the output: their inputs overlap and stay in the cache."""
     outs, time, high, wide = ys.shape[1:]
+    blocks = (time + FRAMES - 1) // FRAMES
     count = (high - 1) * width + wide
     lanes = BYTES // x.itemsize
-    flat = np.empty(count, x.dtype)
+    flat = np.empty(FRAMES * count, x.dtype)
     for unit in range(start, stop):
-        t, o, row = unit % time, unit // time % outs, unit // time // outs
-        first = row * batch_step + t * step
+        block, o, row = unit % blocks, unit // blocks % outs, unit // blocks // outs
+        t0 = block * FRAMES
+        frames, first = min(FRAMES, time - t0), row * batch_step + t0 * step
         i = 0
         while i + GROUP * lanes <= count:
-            weighted_8(flat, i, x, first + i, offsets, w, o * len(offsets), bias[o])
+            for t in range(frames):
+                weighted_8(flat, t * count + i, x, first + t * step + i, offsets, w, o * len(offsets), bias[o])
             i += GROUP * lanes
         while i < count:
             i = min(i, count - lanes)  # the last vector overlaps the one before
-            weighted_1(flat, i, x, first + i, offsets, w, o * len(offsets), bias[o])
+            for t in range(frames):
+                weighted_1(flat, t * count + i, x, first + t * step + i, offsets, w, o * len(offsets), bias[o])
             i += lanes
-        for y in range(high):
-            ys[row, o, t, y] = flat[y * width:y * width + wide]
+        for t in range(frames):
+            for y in range(high):
+                ys[row, o, t0 + t, y] = flat[t * count + y * width:t * count + y * width + wide]
 
 
 @compiled
@@ -116,8 +121,9 @@ def _correlate(x: np.ndarray, w: np.ndarray, bias: np.ndarray) -> np.ndarray:
     """As torch's conv3d; arrays are contiguous."""
     ys = np.empty(_out_shape(x, w), x.dtype)
     step = x.shape[3] * x.shape[4]
-    each_row(_forward_units, ys.shape[0] * ys.shape[1] * ys.shape[2], ys.size * w[0].size, x.ravel(), w.ravel(), bias,
-             _offsets(x, w), step, step * x.shape[1] * x.shape[2], x.shape[4], ys)
+    units = ys.shape[0] * ys.shape[1] * -(-ys.shape[2] // FRAMES)
+    each_row(_forward_units, units, ys.size * w[0].size, x.ravel(), w.ravel(), bias, _offsets(x, w), step,
+             step * x.shape[1] * x.shape[2], x.shape[4], ys)
     return ys
 
 

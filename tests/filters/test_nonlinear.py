@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from neurosim import SIGNAL, InputError, ParameterError, filters
+from neurosim.functional import nonlinear
 
 DATA = Path(__file__).parents[1] / "data" / "convis"
 DTYPES = {torch.float64: 1e-9, torch.float32: 1e-5}
@@ -49,3 +50,12 @@ def test_unknown_values_and_wrong_ranks_are_refused():
         filters.Sigmoid(slope=1.0)
     with pytest.raises(InputError, match="a signal must be"):
         filters.Exp(SIGNAL)(np.zeros((2, 2, 2, 2, 2)))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, *DTYPES], ids=str)
+def test_a_rectifier_lets_the_gradient_at_zero_through(dtype: torch.dtype) -> None:
+    x = torch.tensor([-3.0, -torch.finfo(dtype).tiny, 0.0, -0.0, 2.0, float("nan"), 1e4], dtype=dtype, requires_grad=True)
+    y = nonlinear.rectify(x)
+    assert y[:5].tolist() == [0.0, 0.0, 0.0, 0.0, 2.0] and y[5].isnan() and y[6] == x[6]
+    (gradient,) = torch.autograd.grad(y.nansum(), x)
+    assert gradient[:5].tolist() == [0.0, 0.0, 1.0, 1.0, 1.0] and gradient[6] == 1
