@@ -1,5 +1,6 @@
 """Analysis of responses and of fits: losses, measures of quality, distances of spike trains, receptive fields."""
 
+from .fields import Ellipse, ellipse, separate
 from .losses import LOSSES, bernoulli, bernoulli_logit, mse, negative_correlation, poisson, poisson_log
 from .quality import (
     bits_per_spike,
@@ -10,10 +11,11 @@ from .quality import (
     explained_variance,
     signal_power,
 )
+from .receptive import STA, STC, stc_significance
 from .trains import psth, van_rossum, victor_purpura
 
 __all__ = [
-    "LOSSES", "bernoulli", "bernoulli_logit", "bits_per_spike", "cc_max", "cc_norm", "correlation", "explainable_variance",
-    "explained_variance", "mse", "negative_correlation", "poisson", "poisson_log", "psth", "signal_power", "van_rossum",
-    "victor_purpura",
+    "LOSSES", "STA", "STC", "Ellipse", "bernoulli", "bernoulli_logit", "bits_per_spike", "cc_max", "cc_norm", "correlation",
+    "ellipse", "explainable_variance", "explained_variance", "mse", "negative_correlation", "poisson", "poisson_log", "psth",
+    "separate", "signal_power", "stc_significance", "van_rossum", "victor_purpura",
 ]

@@ -23,7 +23,7 @@ def train(where: str, times: Any) -> np.ndarray:
 
 
 def victor_purpura(first: Any, second: Any, cost: float) -> float:
-    """Least cost of turning one spike train into the other: 1 to add or delete a spike, `cost` |dt| to move one.
+    """Least cost of turning one spike train into the other: 1 to add or delete a spike, `cost` times the interval to move one.
 
     Args:
         first, second: spike times in s.

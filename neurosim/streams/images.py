@@ -44,7 +44,7 @@ class ImageSequenceReader(Source):
     """Images as frames, in the order of the numbers in their names. Each is read when it is needed.
 
     Args:
-        images: folder, pattern such as "frames/*.png", or list of files, which stays in its order.
+        images: folder, pattern such as `"frames/*.png"`, or list of files, which stays in its order.
         size: (y, x) to scale to, averaging over areas; None: as stored, and then all have to be as large as the first.
         colour: frames are (3, y, x), red, green and blue, instead of luminance (y, x).
         scaled: values are [0, 1] instead of those stored, 0 to 255 or 65535; floating ones stay.
