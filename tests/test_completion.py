@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import rlcompleter
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -118,3 +119,10 @@ def test_an_exploring_user_cannot_break_it(retina: neurosim.retina.Retina):
         retina.p.bipolar.lambda_amq = 3.0
     with pytest.raises(neurosim.ParameterError, match=r"would destroy the parameter; write layer.p.lambda_amp = value"):
         retina.bipolar.lambda_amp = 100.0
+
+
+@pytest.mark.parametrize("name", ["analysis", "datasets", "filters", "liquid", "models", "optim", "plot", "retina", "spiking",
+                                  "stimuli", "streams"])
+def test_a_part_of_the_package_offers_its_public_names_alone(name: str) -> None:
+    part = importlib.import_module(f"neurosim.{name}")
+    assert [offered for offered in dir(part) if not offered.startswith("_")] == sorted(part.__all__)

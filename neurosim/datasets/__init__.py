@@ -4,3 +4,7 @@ from .recording import Recording, SpikeCounts
 from .shipped import grasshopper
 
 __all__ = ["Recording", "SpikeCounts", "grasshopper"]
+
+
+def __dir__() -> list[str]:
+    return __all__  # what Tab offers: not the files that the names come from

@@ -14,3 +14,7 @@ __all__ = [
     "NLRectifySquare", "NLSquare", "RF", "RaisedCosines", "Sigmoid", "SmoothConv", "Softplus", "SpatialRecursive", "Sum",
     "TemporalHighPass", "TemporalLowPass", "TimePadding", "VariableDelay",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__  # what Tab offers: not the files that the names come from

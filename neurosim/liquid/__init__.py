@@ -6,3 +6,7 @@ from .recipes import NCP, AutoNCP, FullyConnected, Random, Recipe, wiring_from_d
 from .wirings import SynapseList, Wiring
 
 __all__ = ["LTC", "CfC", "Wiring", "SynapseList", "Recipe", "FullyConnected", "Random", "NCP", "AutoNCP", "wiring_from_dict"]
+
+
+def __dir__() -> list[str]:
+    return __all__  # what Tab offers: not the files that the names come from

@@ -11,3 +11,7 @@ __all__ = [
     "L", "RF", "LN", "RFN", "LNLN", "LNLNLN", "LNLNLNLN", "LNCascade", "LNFDLNF", "McIntosh", "Sequential", "Parallel",
     "List", "Dict", "Recurrent", "OnSignal", "Subunits", "GLM", "SpikingGLM",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__  # what Tab offers: not the files that the names come from

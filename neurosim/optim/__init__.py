@@ -9,3 +9,7 @@ from .selector import OptimizerSelector
 
 __all__ = ["Callback", "CautiousLBFGS", "FiniteDifference", "Fitting", "History", "OptimizerSelector", "Ridge", "Scipy",
            "Smooth", "Sparse"]
+
+
+def __dir__() -> list[str]:
+    return __all__  # what Tab offers: not the files that the names come from

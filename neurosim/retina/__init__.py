@@ -8,3 +8,7 @@ from .retina import Channel, Retina
 from .spiking import GanglionSpiking
 
 __all__ = ["OPL", "Bipolar", "Channel", "GanglionInput", "GanglionSpiking", "Retina", "RetinaConfig"]
+
+
+def __dir__() -> list[str]:
+    return __all__  # what Tab offers: not the files that the names come from

@@ -10,3 +10,7 @@ from .lif import LIF, RefractoryLIF
 __all__ = ["IZHIKEVICH_SETS", "LIF", "AdaptiveExponential", "ArcTan", "FitzHughNagumo", "HodgkinHuxley",
            "IntegrativeMotionSensor", "Izhikevich", "IzhikevichSet", "Logistic", "Poisson", "RatioMotionSensor",
            "RefractoryLIF", "SuperSpike", "Surrogate", "Triangle"]
+
+
+def __dir__() -> list[str]:
+    return __all__  # what Tab offers: not the files that the names come from

@@ -16,3 +16,7 @@ __all__ = [
     "NaturalMotion", "PinkNoise", "RectangularMask", "SparseNoise", "Stimulus", "Superposed", "gabor_kernel",
     "natural_image", "text_kernel",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__  # what Tab offers: not the files that the names come from

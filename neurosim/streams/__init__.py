@@ -25,3 +25,7 @@ __all__ = [
     "Statistics", "TimedResampleStream", "VideoReader", "VideoWriter", "align", "as_source", "open_events", "open_sink",
     "open_stream", "read_events", "read_nwb_units", "tee",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__  # what Tab offers: not the files that the names come from
