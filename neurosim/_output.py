@@ -200,8 +200,8 @@ class Output:
     def plot(self, key: int | str | None = None) -> Any:
         """Time courses of every output (or of one): the mean over pixels and their range. Returns the figure."""
         from .plot import time_courses
-        chosen = self._values if key is None else {str(key): self[key]}
-        return time_courses(chosen, self.axes, self.frame, self.start_time / self.frame)
+        values = self._values if key is None else {str(key): self[key]}
+        return time_courses(Output(values, axes=self.axes, frame=self.frame, start=self.start, origin=self.origin))
 
     # ---- what a person sees ---------------------------------------------------------------------------------------
     def _rows(self) -> list[Row]:

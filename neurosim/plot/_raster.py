@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ from torch import Tensor
 from .._axes import SIGNAL, VIDEO
 from .._errors import ParameterError
 from .._units import Resolution, positive
+from ..analysis.trains import train
 from ._canvas import BLUE, array, frame_of, subplots
 
 MAX_MARKS = 100_000  # more cannot be told apart, and take long to draw
@@ -21,9 +21,9 @@ def raster(spikes: Any, *, seconds: float | None = None, units: int | None = Non
     """A raster of spikes, one row per unit, and below it the mean rate of the units in Hz.
 
     Args:
-        spikes: an `Output` with spikes, or whose first value is spike counts; `Spikes` or another pair (units, times in s);
-            or a video (batch, channel, time, y, x),
-            a signal (batch, time, feature) or an array (time, unit) of spike counts per frame, of which batch entry 0 is shown.
+        spikes: an `Output` with spikes, or whose first value is spike counts; `Spikes` or another tuple (units, times in s);
+            a list of the spike times in s of each unit, or of each trial; or a video (batch, channel, time, y, x), a signal
+            (batch, time, feature) or an array (time, unit) of spike counts per frame, of which batch entry 0 is shown.
         seconds: length of the recording; up to the last spike, or that of the frames given, when not given. An `Output` starts
             at its `start_time`, else time starts at 0.
         units: how many units there are, silent ones included; as many as are seen when not given.
@@ -77,7 +77,11 @@ def _events(spikes: Any, resolution: Resolution | None) -> tuple[np.ndarray, np.
         unit, time = (x.cpu().numpy() for x in spikes.spikes)
         frames = next((x.shape[spikes.axes.time] for _, x in spikes.items()), 0)
         return unit, time, sum(part.cells for part in events.values()), spikes.start_time, frames * frame
-    if isinstance(spikes, Sequence) and len(spikes) == 2:
+    if isinstance(spikes, list):
+        trains = [train(where, one) for one in spikes]
+        spikes = np.repeat(np.arange(len(trains)), [len(one) for one in trains]), np.concatenate([np.empty(0), *trains])
+        return *spikes, max(len(trains), 1), 0.0, float(max((one[-1] for one in trains if len(one)), default=0.0)) * (1 + 1e-9)
+    if isinstance(spikes, tuple) and len(spikes) == 2:
         unit, time = (np.asarray(x.cpu() if isinstance(x, Tensor) else x) for x in spikes)
         if unit.ndim != 1 or unit.shape != time.shape or (unit.size and (unit.dtype.kind not in "iu" or unit.min() < 0)):
             raise ParameterError(where, "spikes", "must be whole unit numbers and times in s, one of each per spike",
@@ -90,8 +94,8 @@ def _events(spikes: Any, resolution: Resolution | None) -> tuple[np.ndarray, np.
     if axes is not None:
         counts = np.moveaxis(counts, axes.time, 1)[0]
     elif counts.ndim != 2:
-        raise ParameterError(where, "spikes", "must be an Output, (units, times), or counts as a video, a signal or "
-                             "(time, unit)", counts.shape)
+        raise ParameterError(where, "spikes", "must be an Output, (units, times), a list of spike times per unit, or "
+                             "counts as a video, a signal or (time, unit)", counts.shape)
     counts = counts.reshape(len(counts), -1)
     if not (counts >= 0).all() or not (counts == np.rint(counts)).all():
         raise ParameterError(where, "spikes", "counts must be whole numbers, at least 0")

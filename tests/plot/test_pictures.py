@@ -33,16 +33,36 @@ def noise(*shape: int) -> torch.Tensor:
 # ---- time courses, impulses -----------------------------------------------------------------------------------------
 def test_time_courses_show_mean_range_and_units() -> None:
     x = noise(1, 1, 30, 4, 5)
-    figure = plot.time_courses({"v": x}, frame=0.005, start=10, units={"v": "mV"})
+    figure = plot.time_courses({"v": x}, resolution=COARSE, start_time=0.05, units={"v": "mV"})
     (panel,) = figure.axes
     t, mean = panel.lines[0].get_data()
-    np.testing.assert_allclose(t, (10 + np.arange(30)) * 0.005)
+    np.testing.assert_allclose(t, 0.05 + np.arange(30) * COARSE.frame)
     np.testing.assert_allclose(mean, x.double().mean((0, 1, 3, 4)))
     band = panel.collections[0].get_datalim(panel.transData)
     assert (band.y0, band.y1) == pytest.approx((x.min().item(), x.max().item()))
     assert (panel.get_ylabel(), panel.get_xlabel()) == ("v (mV)", "time (s)")
-    with pytest.raises(ParameterError, match=r"plot.time_courses.values: there is no frame to plot"):
+    with pytest.raises(ParameterError, match=r"plot.time_courses.values: there is nothing to show"):
         plot.time_courses({"v": x[:, :, :0]})
+
+
+@pytest.mark.parametrize("shape", [(30,), (30, 4), (2, 30, 4), (30, 4, 5), (2, 3, 30, 4, 5), (30, 1, 1), (1, 4, 5)])
+def test_time_courses_take_what_a_user_has(shape: tuple[int, ...]) -> None:
+    x = noise(*shape)
+    axes = neurosim.SIGNAL if shape == (2, 30, 4) else None
+    time = 1 if axes else 2 if x.ndim == 5 else 0
+    for values in (x, x.numpy(), {"x": x}):
+        t, mean = plot.time_courses(values, axes=axes).axes[0].lines[0].get_data()
+        np.testing.assert_allclose(mean, x.double().movedim(time, 0).flatten(1).mean(1) if x.ndim > 1 else x)
+        np.testing.assert_allclose(t, np.arange(x.shape[time]) * 0.001)
+    with pytest.raises(neurosim.InputError, match=r"plot.time_courses: a signal must be"):
+        plot.time_courses(noise(2, 2, 2, 2))
+
+
+def test_an_output_draws_itself_on_its_clock() -> None:
+    out = neurosim.filters.TemporalLowPass(resolution=COARSE).run(noise(30, 3, 3))
+    t, mean = out.plot(0).axes[0].lines[0].get_data()
+    np.testing.assert_allclose(t, out.times)
+    np.testing.assert_allclose(mean, out[0].double().mean((0, 1, 3, 4)))
 
 
 def test_impulse_is_the_closed_form_at_the_pixel() -> None:
@@ -203,6 +223,15 @@ def test_a_raster_of_counts_outputs_and_nothing() -> None:
         plot.raster(noise(5, 3))
     with pytest.raises(ParameterError, match=r"must be whole unit numbers and times in s"):
         plot.raster(([0.5], [0.1]))
+
+
+def test_a_raster_of_spike_times_per_unit() -> None:
+    above = plot.raster([[0.2, 0.1], [], [0.1]], bin=0.1).axes[0]
+    np.testing.assert_array_equal(above.lines[0].get_data(), ([0.1, 0.2, 0.1], [0, 0, 2]))
+    assert above.get_ylim() == (2.5, -0.5)
+    assert plot.raster([[], []]).axes and plot.raster([]).axes
+    with pytest.raises(neurosim.InputError, match=r"plot.raster: spike times must be finite and have one axis"):
+        plot.raster([[0.1, np.nan]])
 
 
 def test_of_very_many_spikes_some_are_drawn_and_it_says_so() -> None:
