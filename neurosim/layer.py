@@ -308,18 +308,23 @@ class Layer(Fitting, Remembering):
         return (f"<details open><summary><b>{html.escape(type(self).__name__)}</b> {doc}</summary>"
                 f"{self.p._repr_html_()}{self.s._repr_html_()}</details>")
 
-    def plot_impulse(self, shape: tuple[int, ...] = (500, 10, 10), dt: int | None = None) -> Any:
+    def plot_impulse(self, shape: tuple[int, ...] = (500, 10, 10), dt: int | None = None, *, amplitude: float = 1.0,
+                     output: int | str = 0) -> Any:
         """Time course of the response to a one-frame impulse in the middle of an empty input, from rest.
 
         Args:
             shape: of the input, (time, y, x) for videos, (time, feature) for signals.
             dt: frames per chunk.
+            amplitude: of the impulse, in the unit of the input.
+            output: which one, by number or name.
         Returns: the figure. State and parameters are untouched.
+        Raises: as `run`.
         """
         from .plot import impulse
-        return impulse(self, shape, dt)
+        return impulse(self, shape, dt, amplitude=amplitude, output=output)
 
-    def plot_impulse_space(self, shape: tuple[int, ...] = (50, 20, 20), dt: int | None = None) -> Any:
+    def plot_impulse_space(self, shape: tuple[int, ...] = (50, 20, 20), dt: int | None = None, *, amplitude: float = 1.0,
+                           output: int | str = 0) -> Any:
         """The same response in space, at the frame where it is largest. Arguments as for `plot_impulse`."""
         from .plot import impulse_space
-        return impulse_space(self, shape, dt)
+        return impulse_space(self, shape, dt, amplitude=amplitude, output=output)

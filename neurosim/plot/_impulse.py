@@ -13,43 +13,48 @@ from .._errors import ParameterError
 from ._canvas import CYCLE, SIGNED, colours, extent, span, subplots
 
 
-def impulse_response(layer: Any, shape: tuple[int, ...], dt: int | None = None) -> Tensor:
-    """Response from rest to 1 at the first frame in the middle of an input of zeros, less that to zeros alone.
+def impulse_response(layer: Any, shape: tuple[int, ...], dt: int | None = None, *, amplitude: float = 1.0,
+                     output: int | str = 0) -> Tensor:
+    """Response from rest to an impulse at the first frame in the middle of an input of zeros, less that to zeros alone.
 
-    The difference leaves the response itself where a layer's output is not zero at rest.
+    The difference leaves the response itself where a layer's output is not zero at rest; noise is the same in both.
 
     Args:
         layer: any layer; its state and parameters are untouched.
         shape: (time, y, x) for videos, (time, feature) for signals.
         dt: frames per chunk.
-    Returns: the first output, all axes kept.
+        amplitude: of the impulse, in the unit of the input. A linear layer's response is proportional to it; spikes, rectified
+            or adapting responses may need a large one.
+        output: which one, by number or name.
+    Returns: that output, all axes kept.
     Raises: as `run` of the layer.
 
     >>> import neurosim
-    >>> impulse_response(neurosim.filters.Delay(2), (4, 1, 1)).flatten().tolist()
-    [0.0, 0.0, 1.0, 0.0]
+    >>> impulse_response(neurosim.filters.Delay(2), (4, 1, 1), amplitude=3.0).flatten().tolist()
+    [0.0, 0.0, 3.0, 0.0]
     """
     zeros = torch.zeros(shape, dtype=layer._place()[0])
     middle = (0, *(n // 2 for n in shape[1:]))
     pulse = zeros.clone()
-    pulse[middle] = 1.0
+    pulse[middle] = amplitude
     before = layer.get_state()
     try:
         responses = []
         for x in (pulse, zeros):
             layer.clear_state()
-            responses.append(layer.run(x.to(layer._place()[1]), dt)[0])
+            responses.append(layer.run(x.to(layer._place()[1]), dt)[output])
     finally:
         layer.set_state(before)
     return responses[0] - responses[1]
 
 
-def impulse(layer: Any, shape: tuple[int, ...] = (500, 10, 10), dt: int | None = None) -> Any:
-    """The impulse response over time at the stimulated place and at its neighbours to the right.
+def impulse(layer: Any, shape: tuple[int, ...] = (500, 10, 10), dt: int | None = None, *, amplitude: float = 1.0,
+            output: int | str = 0) -> Any:
+    """The impulse response over time: of videos at the place of the impulse and to its right, of signals each feature.
 
     Args:
-        layer, shape, dt: as for `impulse_response`.
-    Returns: the matplotlib figure.
+        layer, shape, dt, amplitude, output: as for `impulse_response`.
+    Returns: the matplotlib figure. Of more than six features the first six are drawn.
     Raises: as `run` of the layer.
 
     >>> import matplotlib.pyplot as plt, neurosim
@@ -58,28 +63,33 @@ def impulse(layer: Any, shape: tuple[int, ...] = (500, 10, 10), dt: int | None =
     'time after the impulse (ms)'
     >>> plt.close(figure)
     """
-    y = impulse_response(layer, shape, dt).detach().cpu().double()
-    y = y.movedim(layer.axes.time, 0)[:, 0] if layer.axes is not VIDEO else y[0, 0]
-    t = np.arange(len(y)) * layer.resolution.frame * 1e3
+    y = impulse_response(layer, shape, dt, amplitude=amplitude, output=output).detach().cpu().double()
+    if y.ndim == len(VIDEO.names):
+        y = y[0, 0]
+        row, column = (n // 2 for n in y.shape[1:])
+        distances = [away / layer.resolution.pixels_per_degree for away in range(min(4, y.shape[2] - column))]
+        curves = {f"{far:.3g} deg further" if far else "at the impulse": y[:, row, column + away]
+                  for away, far in enumerate(distances)}
+    else:
+        curves = {f"feature {i}": y[0, :, i] for i in range(min(y.shape[2], len(CYCLE)))}
     figure, ((panel,),) = subplots(figsize=(6, 3.5))
-    middle = tuple(n // 2 for n in y.shape[1:])
-    for away, colour in enumerate(CYCLE[:min(4, y.shape[-1] - middle[-1])]):
-        place = (*middle[:-1], middle[-1] + away)
-        distance = f"{away / layer.resolution.pixels_per_degree:.3g} deg" if layer.axes is VIDEO else str(away)
-        panel.plot(t, y.flatten(1)[:, int(np.ravel_multi_index(place, y.shape[1:]))].numpy(), color=colour,
-                   label="at the impulse" if away == 0 else f"{distance} further")
+    for (label, curve), colour in zip(curves.items(), CYCLE, strict=False):
+        panel.plot(np.arange(len(curve)) * layer.resolution.frame * 1e3, curve.numpy(), color=colour, label=label)
     panel.set(xlabel="time after the impulse (ms)", ylabel=f"{type(layer).__name__}: response")
+    if not y.any():
+        panel.set_title(f"no response to an impulse of {amplitude:g}; try another amplitude", fontsize=10)
     panel.legend(fontsize="small")
     panel.grid(alpha=0.3)
     return figure
 
 
-def impulse_space(layer: Any, shape: tuple[int, ...] = (50, 20, 20), dt: int | None = None) -> Any:
+def impulse_space(layer: Any, shape: tuple[int, ...] = (50, 20, 20), dt: int | None = None, *, amplitude: float = 1.0,
+                  output: int | str = 0) -> Any:
     """The impulse response over space, at the frame where it is largest.
 
     Args:
         layer: a layer on videos.
-        shape, dt: as for `impulse_response`.
+        shape, dt, amplitude, output: as for `impulse_response`.
     Returns: the matplotlib figure.
     Raises: ParameterError for a layer on signals, which has no space; errors of the layer's `run`.
 
@@ -91,13 +101,14 @@ def impulse_space(layer: Any, shape: tuple[int, ...] = (50, 20, 20), dt: int | N
     """
     if layer.axes is not VIDEO:
         raise ParameterError(type(layer).__name__, "plot_impulse_space", "needs a layer on videos")
-    y = impulse_response(layer, shape, dt).detach().cpu().double()[0, 0]
+    y = impulse_response(layer, shape, dt, amplitude=amplitude, output=output).detach().cpu().double()[0, 0]
     best = int(y.abs().flatten(1).amax(1).argmax())
     low, high = span(y[best].numpy(), symmetric=True)
     figure, ((panel,),) = subplots(figsize=(4.6, 3.8))
     image = panel.imshow(y[best].numpy(), cmap=colours(SIGNED), vmin=low, vmax=high,
                          extent=extent(y.shape[1:], layer.resolution))
-    panel.set(xlabel="x (deg)", ylabel="y (deg)",
-              title=f"{type(layer).__name__}, {best * layer.resolution.frame * 1e3:g} ms after the impulse")
+    found = (f"{best * layer.resolution.frame * 1e3:g} ms after the impulse" if y.any()
+             else f"no response to an impulse of {amplitude:g}")
+    panel.set(xlabel="x (deg)", ylabel="y (deg)", title=f"{type(layer).__name__}, {found}")
     figure.colorbar(image, label="response")
     return figure

@@ -65,6 +65,18 @@ def test_an_output_draws_itself_on_its_clock() -> None:
     np.testing.assert_allclose(mean, out[0].double().mean((0, 1, 3, 4)))
 
 
+def test_impulses_of_an_amplitude_of_a_signal_and_without_response() -> None:
+    layer = neurosim.filters.TemporalLowPass(tau=0.02)
+    one, ten = (plot.impulse_response(layer, (20, 3, 3), amplitude=a) for a in (1.0, 10.0))
+    torch.testing.assert_close(ten, 10 * one)
+    ltc = neurosim.liquid.LTC(2, neurosim.liquid.AutoNCP(16, 3))
+    panel = ltc.plot_impulse((30, 2)).axes[0]
+    assert [line.get_label() for line in panel.lines] == ["feature 0", "feature 1", "feature 2"]
+    silent = neurosim.models.LN()  # its kernel starts at 0
+    assert silent.plot_impulse((10, 5, 5)).axes[0].get_title().startswith("no response to an impulse of 1")
+    assert silent.plot_impulse_space((10, 5, 5)).axes[0].get_title() == "LN, no response to an impulse of 1"
+
+
 def test_impulse_is_the_closed_form_at_the_pixel() -> None:
     layer = neurosim.filters.TemporalLowPass(tau=0.02)
     t, y = plot.impulse(layer, (50, 5, 5)).axes[0].lines[0].get_data()
