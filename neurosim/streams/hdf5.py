@@ -112,7 +112,7 @@ def choose(h5: Any, name: str | None, path: Path) -> Any:
     if name is None:
         name = "frames" if "frames" in having else having[0] if len(having) == 1 else None
         if name is None:
-            what = "several datasets of frames, choose one" if having else "no dataset of frames"
+            what = "several datasets of frames, choose one with HDF5Reader(path, name)" if having else "no dataset of frames"
             raise StreamError(f"HDF5Reader.dataset: {path} holds {what} (it has {having})")
     item = find(h5, name, "HDF5Reader.dataset", path)
     if item is None:

@@ -73,7 +73,8 @@ class NWBReader(Source):
         having = series(self._h5)
         chosen = [one for one in having if name is None or one == name.strip("/") or one.endswith(f"/{name}")]
         if len(chosen) != 1:
-            need = "has no such series" if not chosen else "has several, name one by its path"
+            need = ("has several, name one by its path: NWBReader(path, name)" if chosen else "has no such series" if having
+                    else "has no series of frames; its units, if any, are read by read_nwb_units(path)")
             raise StreamError(f"NWBReader.name: {self.path} {need} (asked for {name!r}, it has {having})")
         return chosen[0]
 

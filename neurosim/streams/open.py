@@ -109,5 +109,7 @@ def as_source(input: Any) -> Source:
         return open_stream(input)
     if hasattr(input, "shape") and hasattr(input, "__getitem__"):
         return SequenceStream(input)
+    hint = "; frames that a function or generator makes: CallableStream(function, frame_shape)" if callable(
+        input) or hasattr(input, "__next__") else ""
     raise InputError(f"as_source: needs an array, a tensor, an object with shape and slicing, a source, or the path of "
-                     f"a file (got {type(input).__name__})")
+                     f"a file{hint} (got {type(input).__name__})")

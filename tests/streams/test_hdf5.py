@@ -249,7 +249,7 @@ def test_errors_of_the_reader_list_what_there_is(tmp_path):
     with HDF5File(tmp_path / "events.h5") as file:
         file.events("spikes")
     for name, message in [
-        (None, r"holds several datasets of frames, choose one \(it has \['deep/two', 'one'\]\)"),
+        (None, r"holds several datasets of frames, choose one with HDF5Reader\(path, name\) \(it has \['deep/two', 'one'\]\)"),
         ("three", r"holds no dataset 'three'; choose from \['deep/two', 'one'\]"),
         ("deep", r"holds no dataset 'deep'"),
         ("text", r"'text' in .* is not frames of real numbers"),

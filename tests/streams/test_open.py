@@ -119,3 +119,11 @@ def test_what_users_have_becomes_a_source(tmp_path):
     for wrong in ([1, 2], 3, None):
         with pytest.raises(InputError, match=rf"as_source: needs an array, .* \(got {type(wrong).__name__}\)"):
             as_source(wrong)
+
+
+def test_what_is_no_source_is_told_what_would_be() -> None:
+    for wrong in ((frame for frame in np.zeros((3, 2))), lambda number: np.zeros(2)):
+        with pytest.raises(InputError, match=r"a function or generator makes: CallableStream\(function, frame_shape\)"):
+            as_source(wrong)
+    with pytest.raises(InputError, match=r"the path of a file \(got NoneType\)"):
+        as_source(None)
