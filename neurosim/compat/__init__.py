@@ -1,5 +1,5 @@
 """Drop-in faces of the libraries that neurosim follows."""
 
-from . import ncps
+from . import convis, ncps
 
-__all__ = ["ncps"]
+__all__ = ["convis", "ncps"]
