@@ -1,7 +1,11 @@
 """How Sphinx builds these pages: Markdown through MyST, the reference from the docstrings."""
 
+import importlib
+import inspect
 import re
 from importlib.metadata import version as installed_version
+
+from sphinx.util import logging
 
 project = "neurosim"
 author = "the neurosim developers"
@@ -45,6 +49,19 @@ def one_line_sections(app, what, name, obj, options, lines):
     lines[:] = out
 
 
+def all_public_names_are_there(app, env):
+    """Warns, which ends the build, of names that a documented module offers in its `__all__` and the pages leave out."""
+    objects = env.get_domain("py").objects
+    documented = [name for name, entry in objects.items() if entry.objtype == "module"]
+    for module in documented:
+        found = importlib.import_module(module)
+        for name in found.__all__:
+            value = getattr(found, name)
+            if not inspect.ismodule(value) and f"{module}.{name}" not in objects:
+                logging.getLogger("neurosim.docs").warning("%s.%s is public and on no page of docs/api", module, name)
+
+
 def setup(app):
-    """Before napoleon, which knows sections of several lines only."""
+    """Docstrings before napoleon, which knows sections of several lines only."""
     app.connect("autodoc-process-docstring", one_line_sections, priority=400)
+    app.connect("env-check-consistency", all_public_names_are_there)

@@ -16,7 +16,22 @@ OnNaN = Literal["raise", "pass"]
 
 @dataclass(frozen=True)
 class Axes:
-    """A kind of data: its axes in order, and which of them is time."""
+    """A kind of data: its axes in order, and which of them is time; `VIDEO` and `SIGNAL` are the two that there are.
+
+    Args:
+        name: what a message calls it.
+        names: of the axes, in order.
+        time: number of the time axis.
+        promoted: for each rank that is taken besides the whole one, the index that adds the missing axes.
+
+    >>> import neurosim
+    >>> neurosim.SIGNAL.names
+    ('batch', 'time', 'feature')
+    >>> neurosim.VIDEO.promote(np.zeros((20, 8, 6)), "doctest").shape  # (time, y, x)
+    (1, 1, 20, 8, 6)
+    >>> neurosim.VIDEO.frame_shape(torch.zeros(1, 1, 20, 8, 6))
+    (1, 1, 8, 6)
+    """
 
     name: str
     names: tuple[str, ...]
@@ -24,7 +39,7 @@ class Axes:
     promoted: dict[int, tuple[Any, ...]]  # rank -> the index that makes it whole
 
     def promote(self, x: Any, where: str) -> Any:
-        """`x` (array or tensor) with all axes of this kind; raises `InputError` for another rank."""
+        """`x` (array or tensor) with all axes of this kind; `InputError`, which names `where`, for another rank."""
         if x.ndim == len(self.names):
             return x
         if x.ndim not in self.promoted:

@@ -23,6 +23,12 @@ class Spikes(NamedTuple):
 
     Fields: `units`, int64 (n,), the number of the cell; `times`, float64 (n,), seconds on the clock of the
     recording.
+
+    >>> import neurosim, torch
+    >>> movie = torch.full((50, 4, 4), 255.0)
+    >>> spikes = neurosim.retina.Retina().run(movie).spikes
+    >>> isinstance(spikes, Spikes), spikes.times.dtype
+    (True, torch.float64)
     """
 
     units: Tensor
@@ -41,6 +47,13 @@ class Events:
         cells: how many cells the layer has.
         begun: frames that the layer had seen since it was at rest when the stretch began; None when it does not say: times
             then count from the first frame of the run.
+
+    >>> one = Events(torch.tensor([0]), torch.tensor([3]), torch.tensor([0.012], dtype=torch.float64), cells=4)
+    >>> both = Events.joined([one, one])
+    >>> len(both), len(both.first(1))
+    (2, 1)
+    >>> one.on_clock(10.0, start=0, frame=0.001).time  # frame 0 at 10 s
+    tensor([10.0120], dtype=torch.float64)
     """
 
     batch: Tensor
@@ -51,7 +64,7 @@ class Events:
 
     @staticmethod
     def joined(parts: Sequence[Events]) -> Events:
-        """The events of consecutive stretches, as one."""
+        """The events of consecutive stretches, `parts`, as one."""
         return Events(torch.cat([part.batch for part in parts]), torch.cat([part.cell for part in parts]),
                       torch.cat([part.time for part in parts]), parts[0].cells, parts[0].begun)
 
@@ -82,6 +95,16 @@ class Output:
         start: number of the first frame in its run.
         origin: time of frame 0 of the run in seconds, on the clock of the recording.
         events: spike events by the path of their layer.
+
+    >>> out = Output({"on": torch.ones(1, 1, 3, 2, 2), "off": torch.zeros(1, 1, 3, 2, 2)}, frame=0.01)
+    >>> out.keys(), out.on is out[0], out["off"].shape
+    (['on', 'off'], True, torch.Size([1, 1, 3, 2, 2]))
+    >>> out.times
+    array([0.  , 0.01, 0.02])
+    >>> Output.joined([out, out.mapped(torch.neg)]).numpy("on")[0, 0, :, 0, 0]
+    array([ 1.,  1.,  1., -1., -1., -1.], dtype=float32)
+    >>> out.with_records({"inner": torch.ones(1, 1, 3, 1, 1)}, {}, start=0).keys()
+    ['on', 'off', 'inner']
     """
 
     def __init__(self, values: Mapping[str, Tensor], *, axes: Axes = VIDEO, frame: float = 0.001, start: int = 0,
@@ -92,7 +115,7 @@ class Output:
 
     @staticmethod
     def joined(parts: Sequence[Output]) -> Output:
-        """Outputs of consecutive chunks as one."""
+        """Outputs of consecutive chunks, `parts`, as one."""
         first = parts[0]
         if len(parts) == 1:
             return first
@@ -108,7 +131,7 @@ class Output:
 
     def with_records(self, values: Mapping[str, Tensor], events: Mapping[str, Events], start: int,
                      origin: float = 0.0) -> Output:
-        """These outputs and what was recorded beside them, from frame `start` of a run on whose frame 0 is at `origin`."""
+        """These outputs with recorded `values` and `events`, from frame `start` of a run whose frame 0 is at `origin` (s)."""
         heard = {name: one.on_clock(origin, start, self.frame) for name, one in events.items()}
         return Output({**self._values, **values}, axes=self.axes, frame=self.frame, start=start, origin=origin,
                       events={**self._events, **heard})
@@ -144,7 +167,12 @@ class Output:
         return self.spikes_of(0)
 
     def spikes_of(self, batch: int) -> Spikes:
-        """The spikes of one batch entry. Raises UnknownName when no layer of the model spikes."""
+        """The spikes of one batch entry. Raises UnknownName when no layer of the model spikes.
+
+        >>> events = Events(torch.tensor([0, 1]), torch.tensor([2, 0]), torch.tensor([0.1, 0.2]), cells=3)
+        >>> Output({}, events={"cells": events}).spikes_of(1)
+        Spikes(units=tensor([0]), times=tensor([0.2000]))
+        """
         if not self._events:
             raise UnknownName("Output", "spikes", self.keys())
         units, times, offset = [], [], 0
@@ -158,7 +186,12 @@ class Output:
         return Spikes(unit[order], time[order])
 
     def spikes_in_order(self) -> tuple[np.ndarray, np.ndarray]:
-        """The spikes of batch entry 0 sorted by time, as sinks of events take them: units (n,), times (n,) in seconds."""
+        """The spikes of batch entry 0 sorted by time, as sinks of events take them: units (n,), times (n,) in seconds.
+
+        >>> events = Events(torch.tensor([0, 0]), torch.tensor([0, 1]), torch.tensor([0.2, 0.1]), cells=2)
+        >>> Output({}, events={"cells": events}).spikes_in_order()[0]
+        array([1, 0])
+        """
         units, times = (x.cpu().numpy() for x in self.spikes)
         order = np.argsort(times, kind="stable")
         return units[order], times[order]
@@ -191,14 +224,14 @@ class Output:
         return iter(self._values.values())
 
     def numpy(self, key: int | str = 0) -> np.ndarray:
-        """One output as a numpy array, all axes kept."""
+        """One output, by its name or number `key`, as a numpy array, all axes kept. Raises UnknownName."""
         return self[key].detach().cpu().numpy()
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
         return np.array(self.numpy(), dtype=dtype) if copy else np.asarray(self.numpy(), dtype=dtype)
 
     def plot(self, key: int | str | None = None) -> Any:
-        """Time courses of every output (or of one): the mean over pixels and their range. Returns the figure."""
+        """Time courses of every output (or of `key`): the mean over pixels and their range. Returns the figure."""
         from .plot import time_courses
         values = self._values if key is None else {str(key): self[key]}
         return time_courses(Output(values, axes=self.axes, frame=self.frame, start=self.start, origin=self.origin))

@@ -27,6 +27,16 @@ class Param:
         doc: what it means, in one line.
 
     A value of a layer's parameter is a `Parameter` (or a `Constant`), reached as an attribute of the layer.
+
+    >>> import neurosim
+    >>> class Gain(neurosim.Layer):
+    ...     gain = Param(2.0, unit="mV", at_least=0.0, doc="output per input")
+    ...     def forward(self, x):
+    ...         return self.gain * x
+    >>> Gain(gain=3.0)
+    Gain(gain=3)
+    >>> Gain.gain.range
+    '[0, inf)'
     """
 
     name: str = "parameter"
@@ -73,7 +83,10 @@ class Param:
         return f"{low}, {self.at_most:g}]" if self.at_most is not None else f"{low}, inf)"
 
     def check(self, where: str, value: Tensor) -> None:
-        """Raises `ParameterError` when an element of `value` is not finite or outside the range."""
+        """Raises `ParameterError`, which names `where`, when an element of `value` is not finite or outside the range.
+
+        >>> Param(0.1, at_least=0.0, doc="a time").check("Here", torch.tensor([0.0, 3.0]))
+        """
         inside = torch.isfinite(value)
         if self.choices is not None:
             inside &= torch.isin(value, torch.tensor(self.choices, dtype=value.dtype, device=value.device))
@@ -91,7 +104,18 @@ class Param:
 
     def make(self, where: str, value: Any, *, requires_grad: bool, dtype: torch.dtype | None = None,
              device: torch.device | str | None = None) -> Parameter | Constant:
-        """The checked value as a `Parameter`, or as a `Constant` when it is not to be fitted."""
+        """The checked value as a `Parameter`, or as a `Constant` when it is not to be fitted.
+
+        Args:
+            where: the layer's class, for messages.
+            value: number or array.
+            requires_grad: whether gradients are taken with respect to it.
+            dtype, device: as in torch.
+        Raises: ParameterError.
+
+        >>> Param(0.1, doc="a time").make("Here", 0.2, requires_grad=True).requires_grad
+        True
+        """
         data = as_number(where, self.name, value, dtype or torch.get_default_dtype(), device)
         if self.default is not None and data.numel() == 1:
             data = data.reshape(())  # declared as a number, also when it comes as an array of one
@@ -162,6 +186,12 @@ class _Value(Tensor):
 class Parameter(_Value, nn.Parameter):
     """A parameter of a layer: a `torch.nn.Parameter` with `.set`, and with unit, range and meaning in `.spec`.
 
+    Args:
+        data: the value.
+        requires_grad: whether gradients are taken with respect to it.
+        spec: its declaration.
+        where: what messages name it after.
+
     >>> import neurosim
     >>> tau = neurosim.filters.TemporalLowPass().tau
     >>> tau.set(0.05)
@@ -184,7 +214,19 @@ class Parameter(_Value, nn.Parameter):
 
 
 class Constant(_Value):
-    """A value of a layer that a person may set and no optimizer changes (a buffer), such as a sign."""
+    """A value of a layer that a person may set and no optimizer changes (a buffer), such as a sign.
+
+    Args:
+        data: the value.
+        requires_grad: False; there for the likeness with `Parameter`.
+        spec: its declaration.
+        where: what messages name it after.
+
+    >>> import neurosim
+    >>> delays = neurosim.filters.VariableDelay(3).delays
+    >>> isinstance(delays, Constant), delays.item()
+    (True, 3.0)
+    """
 
     __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
 

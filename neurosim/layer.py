@@ -54,12 +54,27 @@ class Layer(Fitting, Remembering):
         resolution: seconds per frame and pixels per degree; the default one, as it is now, when not given.
         dtype, device: of the parameters, as in torch.
         values: initial values of the declared parameters, by name.
+    Shape: of the data that `axes` names, VIDEO (batch, channel, time, y, x) or SIGNAL (batch, time, feature).
     Raises: ParameterError for an unknown parameter or a value out of range.
 
     Attributes:
         p, s, m: parameters, state and sub-layers as trees.
         state: what this layer alone remembers, a NamedTuple of tensors, or None at rest.
         on_nan: "raise" refuses NaN and infinite input at the door, "pass" lets it through.
+
+    >>> import neurosim, torch
+    >>> class Contrast(neurosim.Layer):
+    ...     mean = neurosim.Param(100.0, above=0.0, doc="luminance of no contrast")
+    ...     signals = {"deviation": "luminance less the mean"}
+    ...     def forward(self, x):
+    ...         if self.wants("deviation"):
+    ...             self.emit("deviation", x - self.mean)
+    ...         return x / self.mean - 1
+    >>> out = Contrast(mean=50.0).run(torch.full((4, 1, 1), 75.0), dt=3, record=["deviation"])
+    >>> out[0].unique(), out["deviation"].unique()
+    (tensor([0.5000]), tensor([25.]))
+    >>> neurosim.filters.Conv1d().user_parameters.keys()  # weight and bias are fitted
+    []
     """
 
     axes: Axes = VIDEO
@@ -212,7 +227,10 @@ class Layer(Fitting, Remembering):
                record: Sequence[str] = (), on_nan: OnNaN | None = None) -> Iterator[Output]:
         """Runs over an input that may have no end: an iterator over the outputs of its chunks.
 
-        Arguments and errors as for `run`. A chunk that fails leaves the state of the chunk before it.
+        Args:
+            input, max_t, detach, progress, record, on_nan: as for `run`.
+            dt: frames per chunk.
+        Raises: as `run`. A chunk that fails leaves the state of the chunk before it.
         """
         feed = Feed(input, self.axes, dt, max_t, f"{type(self).__name__}.stream", endless=True,
                     frame=self.resolution.frame)
@@ -252,12 +270,12 @@ class Layer(Fitting, Remembering):
 
     # ---- inner signals --------------------------------------------------------------------------------------------
     def emit(self, name: str, value: Tensor | Events) -> None:
-        """Offers an inner signal, declared in `signals`, to whoever records it."""
+        """Offers `value`, the inner signal `name` that is declared in `signals`, to whoever records it."""
         assert name in self.signals, f"{type(self).__name__} does not document a signal {name!r}"
         self._tap(name, value)
 
     def wants(self, name: str) -> bool:
-        """Whether a signal is being recorded: one that costs something need only be computed then."""
+        """Whether the signal `name` is being recorded: one that costs something need only be computed then."""
         return self._taps is not None and name in self._taps
 
     def _tap(self, name: str, value: Any) -> None:
@@ -325,6 +343,7 @@ class Layer(Fitting, Remembering):
 
     def plot_impulse_space(self, shape: tuple[int, ...] = (50, 20, 20), dt: int | None = None, *, amplitude: float = 1.0,
                            output: int | str = 0) -> Any:
-        """The same response in space, at the frame where it is largest. Arguments as for `plot_impulse`."""
+        """The same response in space, at the frame where it is largest; `shape`, `dt`,
+        `amplitude` and `output` as for `plot_impulse`."""
         from .plot import impulse_space
         return impulse_space(self, shape, dt, amplitude=amplitude, output=output)

@@ -38,6 +38,13 @@ class Stats:
     Fields: `frames` done and written, `frames_per_second` of wall time, `latency_p50` and `latency_p99` in seconds from
     a chunk's reading to its writing, `dropped` frames, `read_ahead` and `to_write` chunks waiting, `seconds` since the start,
     `losses` of the last chunks when there is a goal.
+
+    >>> import neurosim, torch
+    >>> runner = neurosim.Runner(neurosim.filters.Diff(), torch.rand(50, 2, 2), neurosim.streams.Statistics(), dt=20)
+    >>> with runner:
+    ...     stats = runner.start().wait()
+    >>> isinstance(stats, Stats), stats.frames
+    (True, 50)
     """
 
     frames: int = 0
@@ -261,7 +268,8 @@ class Runner:
         return self.wait(timeout)
 
     def wait(self, timeout: float | None = None) -> Stats:
-        """Waits for the end of the input. Arguments, results and errors as for `stop`."""
+        """Waits for the end of the input, at most `timeout` seconds; results as for `stop`. Raises RunnerError, and what
+        went wrong in the background."""
         end = None if timeout is None else time.monotonic() + timeout
         while not self._done.wait(SLICE if end is None else min(SLICE, max(end - time.monotonic(), 0.0))):
             if end is not None and time.monotonic() >= end:

@@ -16,7 +16,24 @@ from .layer import Layer
 
 
 class ChunkLayer(Layer, ABC):
-    """A layer with memory: fill in `initial_state(x)` and `chunk(x, state) -> (y, state)`."""
+    """A layer with memory: fill in `initial_state(x)` and `chunk(x, state) -> (y, state)`.
+
+    Arguments, shape and errors as for `Layer`.
+
+    >>> from typing import NamedTuple
+    >>> import neurosim, torch
+    >>> class SumState(NamedTuple):
+    ...     total: torch.Tensor
+    >>> class RunningSum(neurosim.ChunkLayer):
+    ...     axes = neurosim.SIGNAL
+    ...     def initial_state(self, x):
+    ...         return SumState(torch.zeros_like(x[:, :1]))
+    ...     def chunk(self, x, state):
+    ...         y = state.total + x.cumsum(1)
+    ...         return y, SumState(y[:, -1:])
+    >>> RunningSum().run([1.0, 2.0, 3.0], dt=2)[0].flatten()
+    tensor([1., 3., 6.])
+    """
 
     @abstractmethod
     def initial_state(self, x: Tensor) -> Any:
@@ -68,6 +85,8 @@ class ChunkLayer(Layer, ABC):
 
 class FrameLayer(ChunkLayer, ABC):
     """A layer with memory, frame by frame: fill in `initial_state(frame)` and `step(state, frame) -> (y, state)`.
+
+    Arguments, shape and errors as for `Layer`.
 
     >>> from typing import NamedTuple
     >>> import neurosim, torch
@@ -130,6 +149,9 @@ def scan(step: Callable[[Any, Tensor], tuple[Tensor, Any]], state: Any, x: Tenso
         time: its time axis.
     Returns: outputs stacked over time, last state.
     Raises: StateError when the step does not return two things.
+
+    >>> scan(lambda total, frame: (total + frame, total + frame), 0.0, torch.tensor([[1.0, 2.0, 3.0]]), time=1)
+    (tensor([[1., 3., 6.]]), tensor([6.]))
     """
     ys = []
     for frame in x.unbind(time):

@@ -11,7 +11,16 @@ from ..streams.base import to_numbers
 
 
 class Ellipse(NamedTuple):
-    """A Gaussian over space: centre and standard deviations in pixels, angle of the long axis from x towards y, amplitude."""
+    """A Gaussian over space: centre and standard deviations in pixels, angle of the long axis from x towards y, amplitude.
+
+    Fields: `x`, `y`, pixels from the first one; `sigma_long`, `sigma_short`; `angle` in radians; `amplitude` above `offset`, in
+    the unit of the field.
+
+    >>> y, x = np.mgrid[:15, :15]
+    >>> fit = ellipse(2 * np.exp(-((x - 7.0)**2 + (y - 5.0)**2 / 4) / 2) + 1)
+    >>> isinstance(fit, Ellipse), round(fit.sigma_long, 3), round(fit.offset, 3)
+    (True, 2.0, 1.0)
+    """
 
     x: float
     y: float

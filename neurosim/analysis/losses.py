@@ -59,7 +59,7 @@ def bernoulli(output: Tensor, goal: Tensor) -> Tensor:
 
 
 def bernoulli_logit(output: Tensor, goal: Tensor) -> Tensor:
-    """As `bernoulli`, for a model that gives the log odds of a spike.
+    """As `bernoulli`, for an `output` that is the log odds of a spike; `goal` as there.
 
     >>> round(float(bernoulli_logit(torch.tensor([0.0]), torch.tensor([1.0]))), 4)
     0.6931
@@ -68,7 +68,7 @@ def bernoulli_logit(output: Tensor, goal: Tensor) -> Tensor:
 
 
 def negative_correlation(output: Tensor, goal: Tensor) -> Tensor:
-    """Less Pearson's correlation over all elements: from -1, perfect, to 1; NaN when either is constant.
+    """Less Pearson's correlation of `output` and `goal` over all elements: from -1, perfect, to 1; NaN when one is constant.
 
     >>> round(float(negative_correlation(torch.tensor([1.0, 2.0, 3.0]), torch.tensor([10.0, 20.0, 30.0]))), 4)
     -1.0

@@ -94,6 +94,9 @@ def cc_max(trials: Any) -> Any:
     Returns: number or (cells,), sqrt(SP / variance of the mean over trials); NaN where SP is not positive.
     Raises: InputError.
     Reference: Schoppe et al., Front Comput Neurosci 10:10 (2016), eq. 7.
+
+    >>> float(cc_max([[0.0, 1.0, 0.0, 1.0], [0.0, 1.0, 0.0, 1.0]]))  # nothing but signal
+    1.0
     """
     x = repeated("cc_max", trials)
     power, _ = signal_power(x)
@@ -111,6 +114,9 @@ def cc_norm(predicted: Any, trials: Any) -> Any:
         may come out above 1.
     Raises: InputError.
     Reference: Schoppe et al., Front Comput Neurosci 10:10 (2016), eq. 6.
+
+    >>> float(cc_norm([0.0, 2.0, 0.0, 2.0], [[0.0, 1.0, 0.0, 1.0], [0.0, 1.0, 0.0, 1.0]]))
+    1.0
     """
     x = repeated("cc_norm", trials)
     a, mean = matched("cc_norm", predicted, x.mean(0))
@@ -129,6 +135,9 @@ def explainable_variance(predicted: Any, trials: Any) -> Any:
     Raises: InputError.
     Reference: Sahani & Linden, NIPS 15:125 (2003), the normalised signal power explained, here with Var(error) of the mean
         over trials.
+
+    >>> float(explainable_variance([0.0, 0.5, 0.0, 0.5], [[0.0, 1.0, 0.0, 1.0], [0.0, 1.0, 0.0, 1.0]]))  # half as high
+    0.75
     """
     x = repeated("explainable_variance", trials)
     a, mean = matched("explainable_variance", predicted, x.mean(0))

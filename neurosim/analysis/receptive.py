@@ -128,6 +128,15 @@ class STC(_Triggered):
         lags: frames before a spike, that of the spike included.
     Reference: Schwartz et al., J Vision 6:484 (2006). Departs from it: the average is not projected out, and covariances are
         relative to all frames of the stimulus, so that it need not be white.
+
+    >>> import numpy as np
+    >>> x = np.random.default_rng(0).normal(size=(5000, 3))
+    >>> stc = STC(1).update(x, (np.abs(x[:, 1]) > 1).astype(float))  # spikes where the second value is far from 0
+    >>> stc.covariances()[0].shape
+    (1, 3, 3)
+    >>> values, directions = stc.components()
+    >>> bool(values[0] > 1), np.abs(directions[0, 0]).round(1)  # the variance is larger along it
+    (True, array([0., 1., 0.]))
     """
 
     def __init__(self, lags: int) -> None:
@@ -190,6 +199,11 @@ def stc_significance(stimulus: Any, counts: Any, lags: int, *, seed: int, surrog
     Returns: eigenvalues (n,), directions (n, lags, ...), whether each is significant (n,).
     Raises: InputError, ParameterError.
     Reference: Rust et al., Neuron 46:945 (2005), without their nested sequence of hypotheses.
+
+    >>> import numpy as np
+    >>> x = np.random.default_rng(0).normal(size=(2000, 3))
+    >>> stc_significance(x, np.abs(x[:, 1]) > 1, 1, seed=1, surrogates=40)[2]
+    array([ True, False, False])
     """
     if not 0 < level < 1:
         raise ParameterError("stc_significance", "level", "must lie between 0 and 1", level)

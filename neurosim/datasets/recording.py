@@ -132,7 +132,14 @@ class Recording:
         return TimedResampleStream(stimulus, rate, "area", length=counts.length), counts
 
     def arrays(self, frame_rate: float | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """What `streams` gives, read to the end: stimulus (time, ...) and counts (time, units). Raises ParameterError."""
+        """What `streams` gives at `frame_rate`, read to the end: stimulus (time, ...) and counts (time, units).
+
+        Raises: ParameterError.
+
+        >>> stimulus, counts = Recording(np.zeros(100), [0.5, 0.504], frame_rate=100.0).arrays()
+        >>> stimulus.shape, float(counts.sum()), counts[50]
+        ((100, 1), 2.0, array([2.], dtype=float32))
+        """
         stimulus, counts = self.streams(frame_rate)
         return stimulus.read(counts.length or 0), counts.read(counts.length or 0)
 

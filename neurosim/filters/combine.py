@@ -21,6 +21,7 @@ class Sum(Layer):
     Args:
         over: name of an axis, or a tuple of names: "channel", "y", "x" of videos, "feature" of signals.
         axes: VIDEO, or SIGNAL for (batch, time, feature).
+    Shape: as the input, with length 1 where it was summed.
     Raises: ParameterError, InputError.
 
     >>> import neurosim, torch

@@ -79,7 +79,8 @@ class VariableDelay(ChunkLayer):
         self.set_delays(delays, dtype=options.get("dtype"), device=options.get("device"))
 
     def set_delays(self, delays: Any, *, dtype: torch.dtype | None = None, device: torch.device | str | None = None) -> None:
-        """Sets delays of any shape that broadcasts to a frame. Raises ParameterError; they are then what they were."""
+        """Sets delays of any shape that broadcasts to a frame, of the layer's own `dtype` and `device` unless others are given.
+        Raises ParameterError; they are then what they were."""
         if "delays" in self._buffers:
             dtype, device = dtype or self.delays.dtype, device or self.delays.device
         made = type(self).delays.make("VariableDelay", delays, requires_grad=False, dtype=dtype, device=device)

@@ -107,6 +107,7 @@ class SpatialRecursive(Layer):
 
     Args:
         sigma: nominal width s in degrees.
+        resolution, dtype, device, values: as for `Layer`.
     Shape: video, as the input.
     Raises: ParameterError, InputError.
     Reference: R. Deriche, INRIA report 1893 (1993).
@@ -140,6 +141,7 @@ class LeakyHeat(ChunkLayer):
         tau: time constant in s.
         sigma: nominal width in degrees that the content has spread to after tau.
         gain: of a constant input.
+        resolution, dtype, device, values: as for `Layer`.
     Shape: video, as the input. At rest y is 0.
     Raises: ParameterError, InputError, StateError.
     Reference: Wohrer & Kornprobst (2009), sec. 2.1 and appendix.

@@ -20,7 +20,21 @@ Number = Tensor | float
 
 @dataclass(frozen=True)
 class IzhikevichSet:
-    """One published parameter set; `current` in mV/ms is what its figure injects (in the last two, before the pulse)."""
+    """One published parameter set of dv/dt = 0.04 v^2 + linear v + offset - u + current, du/dt = a (b v - u), v in mV, t in ms.
+
+    Args:
+        a: rate of recovery in 1/ms.
+        b: sensitivity of recovery.
+        c: potential after a spike in mV.
+        d: step of recovery at a spike.
+        current: in mV/ms, what its figure injects (in the last two, before the pulse).
+        linear, offset: of dv/dt, 5 and 140 in all but two.
+    Reference: Izhikevich, IEEE Trans Neural Netw 15:1063 (2004), figure 1.
+
+    >>> from neurosim.spiking import IZHIKEVICH_SETS, IzhikevichSet
+    >>> IZHIKEVICH_SETS["tonic_bursting"]
+    IzhikevichSet(a=0.02, b=0.2, c=-50.0, d=2.0, current=15.0, linear=5.0, offset=140.0)
+    """
 
     a: float
     b: float

@@ -19,6 +19,16 @@ class Surrogate:
         width: over which it rises, in the unit of the potential; above 0.
         height: slope at threshold, per unit of the potential.
     Raises: ParameterError.
+
+    >>> import torch
+    >>> from neurosim.spiking import Surrogate, Triangle
+    >>> isinstance(Triangle(), Surrogate)
+    True
+    >>> above = torch.tensor([-0.5, 0.0, 0.5], requires_grad=True)  # distance to threshold
+    >>> spikes = Triangle(width=1.0).spike(above)
+    >>> spikes.sum().backward()
+    >>> spikes.detach(), above.grad
+    (tensor([0., 1., 1.]), tensor([0.5000, 1.0000, 0.5000]))
     """
 
     width: float = 1.0
@@ -34,7 +44,7 @@ class Surrogate:
         return smooth_step(x, self.kind, self.width, self.height)
 
     def spike(self, above: Tensor) -> Tensor:
-        """1 where the distance to threshold is at least 0, else 0, NaN where it is not finite; the slope of the step."""
+        """1 where the distance `above` threshold is at least 0, else 0, NaN where it is not finite; the slope of the step."""
         return spike_of(above, self(above))
 
 

@@ -92,6 +92,7 @@ class CfC(_Liquid):
         recurrent: "dense", every neuron of a layer to every one as in ncps; or "wiring", along the wiring and onto itself.
         mixed_memory, timespan_feature, seed: as for `LTC`. The values are those of ncps after torch.manual_seed(seed);
             in mode pure w_tau starts at 0 and a at 1.
+        resolution, dtype, device: as for `Layer`.
     Shape: signal (batch, time, inputs) to (batch, time, proj_size, or units of the last layer). At rest h = 0.
     Raises: ParameterError, InputError, StateError.
     Reference: Hasani et al., Closed-form continuous-time neural networks, Nature Machine Intelligence 2022.

@@ -42,6 +42,7 @@ class LTC(_Liquid):
         timespan_feature: number of the feature of x that holds the elapsed seconds of each step; x then has one feature
             more than `inputs`, so that irregular recordings can be streamed.
         seed: of the initial values; they are those of ncps after torch.manual_seed(seed).
+        resolution, dtype, device: as for `Layer`.
         values: initial values by name, such as gleak=0.5.
     Shape: signal (batch, time, inputs) to (batch, time, outputs of the wiring). At rest v = 0.
     Raises: ParameterError, InputError, StateError.
@@ -122,11 +123,17 @@ class LTC(_Liquid):
 
     @property
     def wires(self) -> Wires:
-        """Where each synapse starts and ends."""
+        """Where each synapse starts and ends: numbers of neurons and inputs, int64 (synapses,), in the order of `w`."""
         return Wires(self._source, self._target, self._sensory_source, self._sensory_target)
 
     def acting(self) -> LTCParams:
-        """The values as they act, conductances and capacitances made positive."""
+        """The values as they act, conductances and capacitances made positive.
+
+        >>> import neurosim
+        >>> ltc = LTC(1, 4, gleak=-1.0)
+        >>> bool((ltc.acting().gleak > 0).all()), len(ltc.wires[0]) == len(ltc.acting().w)
+        (True, True)
+        """
         positive = POSITIVE[self.positive]
         cm = positive(self.cm) if self.positive == "softplus" else self.cm.clamp(min=LEAST_CM)
         return LTCParams(positive(self.gleak), self.vleak, cm,
@@ -134,7 +141,7 @@ class LTC(_Liquid):
                          positive(self.sensory_w), self.sensory_sigma, self.sensory_mu, self.sensory_erev)
 
     def mapped(self, x: Tensor, which: str) -> Tensor:
-        """The input or output map."""
+        """The features `x` through the map of `which`, "input" or "output"."""
         for name, apply in ((f"{which}_w", torch.mul), (f"{which}_b", torch.add)):
             if name in self._parameters:
                 x = apply(x, getattr(self, name))

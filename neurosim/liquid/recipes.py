@@ -20,7 +20,15 @@ from .wirings import Wiring
 
 
 class Recipe(ABC):
-    """A wiring but for its number of inputs, which `with_inputs` gives. The four below are frozen dataclasses."""
+    """A wiring but for its number of inputs, which `with_inputs` gives. The four below are frozen dataclasses.
+
+    >>> import neurosim
+    >>> recipe = neurosim.liquid.AutoNCP(16, 4)
+    >>> isinstance(recipe, neurosim.liquid.Recipe), recipe.outputs, recipe.with_inputs(3).units
+    (True, 4, 16)
+    >>> neurosim.liquid.wiring_from_dict(recipe.to_dict()) == recipe
+    True
+    """
 
     def __post_init__(self) -> None:
         self._check()
@@ -68,6 +76,10 @@ class FullyConnected(Recipe):
         output_dim: number of neurons that are read out; all of them without it.
         erev_init_seed: seed of the signs.
         self_connections: whether a neuron has a synapse onto itself.
+
+    >>> import neurosim
+    >>> neurosim.liquid.FullyConnected(4, output_dim=1).with_inputs(2)
+    Wiring(inputs=2, units=4, outputs=1, synapses=16, sensory synapses=8)
     """
 
     units: int
@@ -102,6 +114,10 @@ class Random(Recipe):
         output_dim: number of neurons that are read out; all of them without it.
         sparsity_level: share of the synapses that are absent, in [0, 1).
         random_seed: seed of the choice and of the signs.
+
+    >>> import neurosim
+    >>> neurosim.liquid.Random(8, sparsity_level=0.75).with_inputs(2)
+    Wiring(inputs=2, units=8, outputs=8, synapses=16, sensory synapses=4)
     """
 
     units: int
@@ -158,6 +174,11 @@ class NCP(Recipe):
         motor_fanin: synapses from command neurons to each motor neuron.
         seed: seed of the choice and of the signs.
     Reference: Lechner et al., Neural circuit policies enabling auditable autonomy, 2020, methods.
+
+    >>> import neurosim
+    >>> ncp = neurosim.liquid.NCP(6, 4, 2, sensory_fanout=3, inter_fanout=2, recurrent_command_synapses=3, motor_fanin=2)
+    >>> ncp.with_inputs(2).kinds
+    ('motor', 'motor', 'command', 'command', 'command', 'command', 'inter', 'inter', 'inter', 'inter', 'inter', 'inter')
     """
 
     inter_neurons: int
@@ -232,6 +253,10 @@ class AutoNCP(Recipe):
         output_size: number of motor neurons, at most units - 3.
         sparsity_level: share of the possible synapses that are absent, in [0.1, 1].
         seed: seed of the choice and of the signs.
+
+    >>> import neurosim
+    >>> neurosim.liquid.AutoNCP(16, 4).ncp
+    NCP(inter_neurons=8, command_neurons=4, motor_neurons=4, sensory_fanout=4, inter_fanout=2, ...)
     """
 
     units: int

@@ -17,7 +17,14 @@ KINDS = ("inter", "command", "motor")
 
 
 class SynapseList(NamedTuple):
-    """Synapses sorted by target, then by source; int64 arrays of one length."""
+    """Synapses sorted by target, then by source; int64 arrays of one length.
+
+    Fields: `source` and `target`, numbers of neurons (or of an input, as source); `polarity`, +1 excites, -1 inhibits.
+
+    >>> synapses = Wiring.empty(1, 3).add_synapse(2, 1, +1).add_synapse(1, 0, -1).synapses
+    >>> isinstance(synapses, SynapseList), synapses.source.tolist(), synapses.polarity.tolist()
+    (True, [1, 2], [-1, 1])
+    """
 
     source: np.ndarray
     target: np.ndarray
@@ -41,6 +48,10 @@ class Wiring:
     >>> wiring = wiring.add_sensory_synapse(0, 2, +1).add_synapse(2, 1, +1).add_synapse(1, 0, -1)
     >>> wiring
     Wiring(inputs=1, units=3, outputs=1, synapses=2, sensory synapses=1)
+    >>> wiring.inputs, wiring.sensory_synapses.target.tolist(), wiring.with_inputs(1) is wiring
+    (1, [2], True)
+    >>> sorted(wiring.to_networkx().successors("neuron_2"))
+    ['neuron_1']
     """
 
     sensory: np.ndarray
@@ -72,7 +83,13 @@ class Wiring:
     @classmethod
     def empty(cls, inputs: int, units: int, outputs: int = -1, kinds: Sequence[str] = (),
               layers: Iterable[Sequence[int]] = ()) -> Wiring:
-        """A wiring without synapses, to be filled by `add_synapse` and `add_sensory_synapse`."""
+        """A wiring without synapses, to be filled by `add_synapse` and `add_sensory_synapse`.
+
+        Args:
+            inputs, units: how many.
+            outputs, kinds, layers: as for `Wiring`.
+        Raises: ParameterError.
+        """
         return cls(np.zeros((inputs, units)), np.zeros((units, units)), outputs, tuple(kinds),
                    tuple(tuple(layer) for layer in layers))
 
@@ -103,11 +120,13 @@ class Wiring:
         return self
 
     def add_synapse(self, source: int, target: int, polarity: int) -> Wiring:
-        """A copy with a synapse from neuron to neuron; one that was there before is replaced."""
+        """A copy with a synapse from neuron `source` to neuron `target` of `polarity` +1 or -1, in place of one that was there.
+        Raises ParameterError."""
         return self._with("internal", "add_synapse", source, target, polarity)
 
     def add_sensory_synapse(self, source: int, target: int, polarity: int) -> Wiring:
-        """A copy with a synapse from an input to a neuron; one that was there before is replaced."""
+        """A copy with a synapse from input `source` to neuron `target` of `polarity` +1 or -1, in place of one that was there.
+        Raises ParameterError."""
         return self._with("sensory", "add_sensory_synapse", source, target, polarity)
 
     def _with(self, field: str, name: str, source: int, target: int, polarity: int) -> Wiring:
@@ -144,7 +163,10 @@ class Wiring:
         return cls(sensory, internal, description["outputs"], tuple(description["kinds"]), description["layers"])
 
     def to_networkx(self) -> Any:
-        """A `networkx.DiGraph`: nodes `sensory_i` and `neuron_i` with `neuron_type`, edges with `polarity`."""
+        """A `networkx.DiGraph`: nodes `sensory_i` and `neuron_i` with `neuron_type`, edges with `polarity`.
+
+        Raises: MissingExtra without networkx.
+        """
         try:
             networkx = importlib.import_module("networkx")  # has no type hints
         except ImportError as error:
@@ -161,7 +183,16 @@ class Wiring:
     def draw_graph(self, layout: str = "layers", neuron_colors: Mapping[str, str] | None = None,
                    synapse_colors: Mapping[str, str] | str | None = None, draw_labels: bool = False,
                    axes: Any = None) -> list[Any]:
-        """Draws the network; see `neurosim.liquid.draw`. Returns the patches of a legend."""
+        """Draws the network.
+
+        Args:
+            layout: "layers", "shell", "circular", and others that networkx makes; an unknown one is refused with the choices.
+            neuron_colors: by kind of neuron. synapse_colors: by "excitatory" and "inhibitory", or one for all.
+            draw_labels: whether neurons are named.
+            axes: of matplotlib; the current ones when not given.
+        Returns: the patches of a legend.
+        Raises: ParameterError; MissingExtra for a layout of networkx without it.
+        """
         from .draw import draw_graph
 
         return draw_graph(self, layout, neuron_colors, synapse_colors, draw_labels, axes)

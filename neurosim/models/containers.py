@@ -167,6 +167,7 @@ class Sequential(_Numbered):
             layer_0, layer_1, ...; axes and resolution are those of the first layer.
         resolution: instead of that of the first layer; only the container's, for outputs and pictures.
     Returns: what the last layer gives; where its axes are not those of the input, an `Output` that says so.
+    Shape: that of the first layer's input to that of the last one's output.
     Raises: ParameterError.
 
     >>> import neurosim, torch
@@ -197,6 +198,7 @@ class Parallel(_Numbered):
             takes the list of outputs and gives one.
         resolution: as for `Sequential`.
     Returns: the joined output.
+    Shape: what all layers take, to their outputs joined: channels of videos, features of signals, side by side with "cat".
     Raises: ParameterError, InputError for outputs that cannot be joined.
 
     >>> import neurosim, torch
@@ -226,6 +228,7 @@ class List(_Numbered):
         mode: "sequential" or "parallel".
         join: as for `Parallel`, in parallel mode.
         resolution: as for `Sequential`.
+    Shape: as for `Sequential` or `Parallel`.
     Raises: ParameterError, InputError for outputs that cannot be joined.
 
     >>> import neurosim
@@ -257,6 +260,7 @@ class Dict(_Container):
         mode: "sequential" or "parallel".
         join: as for `Parallel`, in parallel mode.
         resolution: as for `Sequential`.
+    Shape: as for `Sequential` or `Parallel`.
     Raises: ParameterError, InputError for outputs that cannot be joined.
 
     >>> import neurosim

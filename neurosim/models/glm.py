@@ -71,7 +71,7 @@ class GLM(Layer):
         return to_signal(self.nonlinearity(drive))
 
     def spiking(self, seed: int = 0) -> SpikingGLM:
-        """A model with a copy of these parameters whose history is the spikes that it draws."""
+        """A model with a copy of these parameters whose history is the spikes that it draws, by the dice of `seed`."""
         return SpikingGLM(self, seed)
 
 

@@ -238,7 +238,7 @@ class LNCascade(_Model):
             self.add_layer()
 
     def add_layer(self, linear: Part | None = None, nonlinear: Part | None = None) -> None:
-        """Adds a stage at the end: layers, torch modules or functions, or the model's own kind where None.
+        """Adds a stage at the end: `linear`, then `nonlinear`; layers, torch modules or functions, or the model's own kind.
 
         Raises: ParameterError; the model is then what it was.
         """

@@ -20,6 +20,8 @@ class History:
     >>> history = History([1, 2], [0.5, 0.25], [], [0.1, 0.1], 2, "epochs")
     >>> history
     History: 2 epochs, loss 0.5 to 0.25, best epoch 2 (epochs)
+    >>> history.add(loss=0.3, validation=None, learning_rate=0.1), history.watched  # not the best
+    (False, [0.5, 0.25, 0.3])
     """
 
     epochs: list[int] = field(default_factory=list)
@@ -35,7 +37,7 @@ class History:
         return self.validation or self.loss
 
     def add(self, loss: float, validation: float | None, learning_rate: float) -> bool:
-        """Takes in an epoch; whether it is the best one so far."""
+        """Takes in an epoch: its `loss`, that of the `validation` data, its `learning_rate`; whether it is the best yet."""
         self.epochs.append(len(self.epochs) + 1)
         self.loss.append(loss)
         self.learning_rate.append(learning_rate)

@@ -22,7 +22,22 @@ from .selector import OptimizerSelector, made
 
 
 class Fitting(Remembering):
-    """The part of a layer that fits its parameters to a goal."""
+    """The part of a layer that fits its parameters to a goal; every `Layer` is one.
+
+    Shape: as the layer's; goals have that of its first output.
+
+    >>> import neurosim, torch
+    >>> layer = neurosim.filters.TemporalLowPass(neurosim.SIGNAL, tau=0.02)
+    >>> isinstance(layer, neurosim.optim.Fitting)
+    True
+    >>> x = torch.randn(200, 1, generator=torch.Generator().manual_seed(0))
+    >>> goal = neurosim.filters.TemporalLowPass(neurosim.SIGNAL, tau=0.01).run(x)[0]
+    >>> layer.set_optimizer.Adam(lr=1e-3)
+    >>> before = layer.compute_loss(x, goal)
+    >>> losses = layer.optimize(x, goal, dt=50)  # one step per chunk
+    >>> len(losses), layer.compute_loss(x, goal) < before
+    (4, True)
+    """
 
     axes: Any
     run: Any
@@ -66,7 +81,10 @@ class Fitting(Remembering):
                      t_skip: int = 0) -> float:
         """The loss over the whole input, from the present state; without side effects.
 
-        Arguments and errors as for `optimize`. Returns: the mean of the chunks' losses, weighted by their frames.
+        Args:
+            x, y, dt, loss_fn, t_skip: as for `optimize`.
+        Returns: the mean of the chunks' losses, weighted by their frames.
+        Raises: as `optimize`; InputError when `t_skip` leaves nothing to score.
         """
         before = self._snapshot()
         function = loss_function(type(self).__name__, loss_fn)

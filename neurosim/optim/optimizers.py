@@ -76,7 +76,7 @@ class FiniteDifference(torch.optim.Optimizer):
         return loss
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """As torch's; the moments are those of the optimizer that takes the steps."""
+        """Takes `state_dict`, as torch's; the moments are those of the optimizer that takes the steps."""
         self.inner.load_state_dict(state_dict)
         self.param_groups, self.state = self.inner.param_groups, self.inner.state
 
@@ -158,8 +158,8 @@ class Scipy(torch.optim.Optimizer):
     ...     loss.backward()
     ...     return loss
     >>> _ = Scipy([x]).step(closure)
-    >>> round(x.item(), 3)
-    1.0
+    >>> round(x.item(), 3), Scipy([x], method="Powell").needs_gradient
+    (1.0, False)
     """
 
     accepts_lost_loss = True

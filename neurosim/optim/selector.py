@@ -58,8 +58,13 @@ def made(layer: Any, optimizer: Any, *args: Any, **kwargs: Any) -> torch.optim.O
 class OptimizerSelector:
     """`layer.set_optimizer.<Tab>` lists the optimizers of torch and ours; calling one binds the layer's parameters.
 
+    Args:
+        layer: whose parameters are bound.
+
     >>> import neurosim
     >>> layer = neurosim.filters.TemporalLowPass()
+    >>> isinstance(layer.set_optimizer, neurosim.optim.OptimizerSelector)
+    True
     >>> layer.set_optimizer.Adam(lr=0.01)
     >>> type(layer.optimizer).__name__
     'Adam'

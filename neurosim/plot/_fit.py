@@ -87,7 +87,7 @@ def _draw(panel: Any, history: Progress) -> None:
 
 
 def sparkline(values: Sequence[float], width: int = 30) -> str:
-    """Numbers as a line of bars, the last `width` of them; positive ones on a logarithmic scale, NaN as `?`.
+    """`values` as a line of bars, the last `width` of them; positive ones on a logarithmic scale, NaN as `?`.
 
     >>> sparkline([8, 4, 2, 1])
     '█▆▃▁'
@@ -115,7 +115,10 @@ class LiveFit:
     >>> import io
     >>> from types import SimpleNamespace
     >>> stream = io.StringIO()
-    >>> LiveFit(stream=stream).epoch(None, SimpleNamespace(epochs=[0, 1], loss=[2.0, 1.0], validation=[], best=1))
+    >>> live, history = LiveFit(stream=stream), SimpleNamespace(epochs=[], loss=[], validation=[], best=None)
+    >>> live.begin(None, history)
+    >>> history.epochs, history.loss, history.best = [0, 1], [2.0, 1.0], 1
+    >>> live.epoch(None, history)
     >>> stream.getvalue().strip()
     'epoch 1  loss 1  best 1 (epoch 1)  █▁'
     """
@@ -128,18 +131,18 @@ class LiveFit:
         self._width = 0
 
     def begin(self, layer: Any, history: Progress) -> None:
-        """Before the first epoch: what an earlier part of a resumed fit left is shown."""
+        """Before the first epoch of fitting `layer`: what an earlier part of a resumed fit left in `history` is shown."""
         self._display, self._width = None, 0
         if len(history.epochs):
             self._update(history)
 
     def epoch(self, layer: Any, history: Progress) -> None:
-        """After each epoch."""
+        """After each epoch of fitting `layer`, whose losses are in `history`."""
         if (len(history.epochs) - 1) % self._every == 0:
             self._update(history)
 
     def end(self, layer: Any, history: Progress) -> None:
-        """After the last epoch: the whole fit is shown, and the line ended."""
+        """After the last epoch of fitting `layer`: the whole fit, as `history` has it, is shown, and the line ended."""
         if len(history.epochs):
             self._update(history)
         if self._width:

@@ -36,7 +36,15 @@ class Node:
 class Graph:
     """The graph of a model, as text for mermaid, as a picture and as a page. Made by `graph`.
 
+    Args:
+        root: the tree that is drawn.
+
     Attributes: `mermaid`, a flowchart; `svg`, a picture; `html`, a page that needs nothing else.
+
+    >>> import neurosim
+    >>> drawn = neurosim.plot.graph(neurosim.models.LN())
+    >>> isinstance(drawn, Graph), drawn.mermaid.splitlines()[0], drawn.svg[:4]
+    (True, 'flowchart TD', '<svg')
     """
 
     def __init__(self, root: Node) -> None:
@@ -52,7 +60,10 @@ class Graph:
                 f"<body style='font-family:sans-serif'><h1>{title}</h1>{self._repr_html_()}</body></html>\n")
 
     def save(self, path: str | Path) -> None:
-        """Writes it: .html, .svg, or .mmd for mermaid; a file that is there is replaced. Raises ParameterError, StreamError."""
+        """Writes it to `path`: .html, .svg, or .mmd for mermaid; a file that is there is replaced.
+
+        Raises: ParameterError, StreamError.
+        """
         kinds = {".html": "html", ".svg": "svg", ".mmd": "mermaid"}
         path = Path(path)
         if path.suffix.lower() not in kinds:

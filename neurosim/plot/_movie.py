@@ -34,6 +34,11 @@ class Movie:
         limits: (low, high) of the colours, or None for the range of each video.
         every: frames per picture.
         fps: pictures per second when it is played.
+
+    >>> import neurosim
+    >>> film = neurosim.plot.movie(np.random.default_rng(0).random((100, 8, 8)))
+    >>> isinstance(film, Movie), len(film), film.slower, next(iter(film)).dtype
+    (True, 100, 40.0, dtype('uint8'))
     """
 
     def __init__(self, videos: dict[str, np.ndarray], resolution: Resolution, limits: tuple[float, float] | None,
@@ -92,7 +97,7 @@ class Movie:
         return image
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
-        """Writes it as .mp4 or .mkv (extra `video`), or as .gif.
+        """Writes it to `path`, as .mp4 or .mkv (extra `video`), or as .gif; a file that is there only with `overwrite`.
 
         Raises: ParameterError for another suffix, StreamError for a file that exists or cannot be written, MissingExtra.
         """

@@ -18,7 +18,7 @@ class Bipolar(ChunkLayer):
     With the last six parameters at their defaults this is the standard gain control; others make it the custom one.
 
     Args:
-        values: initial values of the parameters below.
+        resolution, dtype, device, values: as for `Layer`; values of the parameters below, such as lambda_amp=100.
     Shape: video, output of the OPL, to the potential V of the same shape, without unit. At rest V and g are 0.
     Raises: ParameterError, InputError, StateError.
     Reference: Wohrer & Kornprobst, J Comput Neurosci 26:219 (2009), eq. 9 to 12. See `functional.gain_control.gain_control`.

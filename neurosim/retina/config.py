@@ -85,7 +85,17 @@ class GanglionConfig:
 class RetinaConfig:
     """A whole configuration, complete and checked; made by `from_dict` or `from_xml`.
 
-    Fields: values by the keys of the XML; `undershoot` and `gain_control` are None where the stage is left out.
+    Fields: values by the keys of the XML, for `retina` (time step, luminance, pixels per degree), `opl`, `undershoot` and
+    `gain_control`, the latter two None where the stage is left out; `custom`, whether the gain control has the keys of the
+    customised one; `ganglion`, the ganglion layers in order.
+
+    >>> import neurosim
+    >>> from neurosim.retina.config import from_dict
+    >>> config = from_dict({"temporal-step__sec": 0.005, "outer-plexiform-layer": {"linear-version": {}}})
+    >>> isinstance(config, neurosim.retina.RetinaConfig), config.retina["temporal-step__sec"]
+    (True, 0.005)
+    >>> neurosim.retina.Retina.from_config(config).resolution.frame
+    0.005
     """
 
     retina: Mapping[str, float]

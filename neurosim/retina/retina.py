@@ -31,6 +31,12 @@ class Channel(NamedTuple):
 
     Fields: `input`, options of its `GanglionInput`; `spikes`, options of its `GanglionSpiking`, None for a layer whose output
     is the current; `array`, (x, y) size of its cell array in degrees, 0 for as large as the image allows.
+
+    >>> import neurosim
+    >>> parvo = Channel({"sign": 1.0, "transient_tau_center": 0.03}, {"noise_sigma": 0.1})
+    >>> retina = neurosim.retina.Retina(channels=[parvo, Channel({"sign": -1.0}, None)])
+    >>> [(type(current).__name__, type(cells).__name__) for current, cells in retina.channels]
+    [('GanglionInput', 'GanglionSpiking'), ('GanglionInput', 'NoneType')]
     """
 
     input: Mapping[str, Any]
@@ -182,7 +188,14 @@ class Retina(Layer):
     # ---- configurations -------------------------------------------------------------------------------------------
     @classmethod
     def from_config(cls, config: RetinaConfig, *, dtype: torch.dtype | None = None, **options: Any) -> Retina:
-        """The retina of a configuration; options (`stage_delays`, `initial_luminance`, `seed`, `device`) as for `Retina`."""
+        """The retina of a configuration.
+
+        Args:
+            config: a `RetinaConfig`.
+            dtype: of the parameters.
+            options: `stage_delays`, `initial_luminance`, `seed`, `device`, as for `Retina`.
+        Raises: ConfigError, ParameterError.
+        """
         resolution = Resolution(config.retina["temporal-step__sec"], config.retina["pixels-per-degree"])
         shared: dict[str, Any] = {"resolution": resolution, "dtype": dtype, "device": options.get("device")}
         opl = OPL(stage_delays=options.get("stage_delays", False), **opl_of(config), **shared)
@@ -204,7 +217,7 @@ class Retina(Layer):
 
     @classmethod
     def from_dict(cls, given: Mapping[str, Any], **options: Any) -> Retina:
-        """The retina of nested dicts with the names of the XML; see `neurosim.retina.config`. Raises ConfigError."""
+        """The retina of nested dicts, `given`, with the names of the XML; see `neurosim.retina.config`. Raises ConfigError."""
         return cls.from_config(files.from_dict(given), **options)
 
     def to_dict(self) -> dict[str, Any]:
@@ -212,5 +225,5 @@ class Retina(Layer):
         return files.to_dict(to_config(self))
 
     def to_xml(self, path: str | Path) -> None:
-        """Writes the present parameters as a Virtual Retina XML file. Raises ConfigError, StreamError."""
+        """Writes the present parameters to `path`, an XML file of Virtual Retina. Raises ConfigError, StreamError."""
         files.to_xml(to_config(self), path)

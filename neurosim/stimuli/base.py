@@ -40,8 +40,14 @@ class Stimulus(Source):
     ...     ground = 0.0
     ...     def frames(self, start, n):
     ...         return np.full((n, *self.frame_shape), self.times(start, n))
-    >>> Ramp((1, 1)).array(3).ravel() * 1000
+    >>> ramp = Ramp((2, 3))
+    >>> ramp.array(3)[:, 0, 0] * 1000
     array([0., 1., 2.], dtype=float32)
+    >>> ramp.along(90.0).round(2) + 0.0  # degrees upwards, of two rows of 0.1 deg
+    array([[ 0.05,  0.05,  0.05],
+           [-0.05, -0.05, -0.05]])
+    >>> ramp.steps(0, 5, interval=0.002)
+    array([0, 0, 1, 1, 2])
     """
 
     resolution: Resolution
@@ -96,7 +102,7 @@ class Stimulus(Source):
         return (x - centre[1]) * math.cos(angle) - (y - centre[0]) * math.sin(angle)
 
     def steps(self, start: int, n: int, interval: float) -> np.ndarray:
-        """Number of the interval of so many seconds that each frame lies in, (n,) int64."""
+        """Number of the `interval` of so many seconds that each of `n` frames from `start` on lies in, (n,) int64."""
         return np.floor(np.arange(start, start + n) / (interval / self.resolution.frame) + TINY).astype(np.int64)
 
     def __mul__(self, mask: Any) -> Stimulus:

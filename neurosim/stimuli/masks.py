@@ -17,6 +17,13 @@ class Mask(ABC):
     """A window: called with places y and x in degrees from the middle of the frame, it says how open it is.
 
     `stimulus * mask` applies it. Called with `pixel`, the size of a pixel in degrees, edges are a pixel wide and smooth.
+
+    >>> from neurosim.stimuli import Flash, Mask
+    >>> class Half(Mask):  # a window of your own
+    ...     def __call__(self, y, x, pixel):
+    ...         return (x > 0) * (y == y)
+    >>> (Flash((1, 4), delay=0.0) * Half()).array(1)
+    array([[[  0.,   0., 255., 255.]]], dtype=float32)
     """
 
     def __post_init__(self) -> None:

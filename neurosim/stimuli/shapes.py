@@ -34,6 +34,8 @@ class MovingBar(Placed):
            [  0, 255,   0,   0],
            [  0,   0, 255,   0],
            [  0,   0,   0, 255]])
+    >>> bar.sweep  # in seconds: 0.4 deg of frame and 0.1 deg of bar
+    0.005
     """
 
     width: float = param(0.5, unit="deg", above=0.0, doc="along the direction of motion")
@@ -95,8 +97,9 @@ class MovingDots(Placed):
     Raises: ParameterError.
     Reference: W. T. Newsome & E. B. Paré, J. Neurosci. 8 (1988): coherent motion.
 
-    >>> float(MovingDots((20, 20), radius=0.2, seed=1).array(50).max())
-    255.0
+    >>> dots = MovingDots((20, 20), density=2.0, radius=0.2, seed=1)
+    >>> dots.dots, float(dots.array(50).max())
+    (8, 255.0)
     """
 
     density: float = param(1.0, unit="1/deg²", above=0.0, doc="dots per square degree")

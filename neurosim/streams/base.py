@@ -138,6 +138,14 @@ class Source(Stream, ABC):
         start_time: time of frame 0 in seconds, on the clock of the recording.
         length: frames in all, or None when unbounded.
         seekable: whether `_read` can be asked for any frame; otherwise it is asked for one after the other.
+
+    >>> class Ramp(Source):
+    ...     def _read(self, start, n):
+    ...         return np.arange(start, start + n, dtype=np.float32)[:, None]
+    >>> ramp = Ramp((1,), frame_rate=100.0, seekable=True)
+    >>> ramp.seek(1000)
+    >>> ramp.read(3).ravel(), ramp.position, ramp.time
+    (array([1000., 1001., 1002.], dtype=float32), 1003, 10.03)
     """
 
     def __init__(self, frame_shape: Sequence[int], *, frame_rate: float | None = None, start_time: float = 0.0,
@@ -154,7 +162,7 @@ class Source(Stream, ABC):
 
     @property
     def frame_shape(self) -> tuple[int, ...]:
-        """Shape of one frame, without time."""
+        """Shape of one frame, without time. Raises StreamError where only the first write will tell."""
         if self._shape is None:
             raise StreamError(f"{type(self).__name__}.frame_shape: known after the first write (nothing was written)")
         return self._shape
@@ -235,6 +243,16 @@ class Sink(Stream, ABC):
         dtype: of the frames; None: that of the first chunk. Later chunks must have the same.
         frame_rate: frames per second, or None when unknown.
         start_time: time of frame 0 in seconds, on the clock of the recording.
+
+    >>> class Peak(Sink):
+    ...     peak = 0.0
+    ...     def _write(self, chunk):
+    ...         self.peak = max(self.peak, chunk.max())
+    >>> with Peak((2, 2), np.float32) as sink:
+    ...     sink.write(np.full((5, 2, 2), 3.0, np.float32))
+    ...     sink.flush()
+    >>> float(sink.peak), sink.position
+    (3.0, 5)
     """
 
     def __init__(self, frame_shape: Sequence[int] | None = None, dtype: Any = None, *,

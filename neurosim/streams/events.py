@@ -27,6 +27,14 @@ class EventTextWriter(Stream):
         path: file to write; it appears at once.
         mode: "x" makes a new file, "w" replaces an existing one, "a" appends to it (or makes it).
     Raises: StreamError, ParameterError.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with EventTextWriter(f"{folder}/spikes.txt") as sink:
+    ...         sink.write([3, 0], [0.0125, 0.013])
+    ...         sink.flush()
+    ...     sink.position, Path(f"{folder}/spikes.txt").read_text().splitlines()
+    (2, ['3 0.0125', '0 0.013'])
     """
 
     def __init__(self, path: PathLike, *, mode: str = "x") -> None:
@@ -76,6 +84,13 @@ class HDF5EventWriter(EventSink):
         dataset: name of the table.
         mode: "x" makes a new file, "w" replaces an existing one, "a" appends to it (or makes it).
     Raises: StreamError, ParameterError, InputError.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with HDF5EventWriter(f"{folder}/spikes.h5") as sink:
+    ...         sink.write([3, 0], [0.0125, 0.013])
+    ...     read_events(f"{folder}/spikes.h5")
+    (array([3, 0]), array([0.0125, 0.013 ]))
     """
 
     def __init__(self, path: PathLike, dataset: str = "spikes", *, mode: str = "x") -> None:

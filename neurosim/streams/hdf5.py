@@ -45,6 +45,17 @@ class HDF5Reader(Source):
         start_time: time of frame 0 in seconds; None: as stored, else 0.
     Raises: StreamError when the file is missing, damaged, or lacks the dataset, which then lists those that it has;
         also when the data lies elsewhere (soft or external link, virtual dataset, external storage).
+
+    >>> import tempfile
+    >>> from neurosim.streams import HDF5Writer
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with HDF5Writer(f"{folder}/a.h5", frame_rate=100.0, units="mV", compression=None) as sink:
+    ...         sink.write(np.zeros((4, 2, 2)))
+    ...         source = HDF5Reader(f"{folder}/a.h5")  # while it grows
+    ...         sink.write(np.ones((4, 2, 2)))
+    ...         source.length, source.refresh(), source.units
+    ...     source.close()
+    (4, 8, 'mV')
     """
 
     def __init__(self, path: PathLike, dataset: str | None = None, *, frame_rate: float | None = None,

@@ -54,6 +54,17 @@ class HDF5File:
         mode: "x" makes a new file, "w" replaces an existing one, "a" appends to it (or makes it).
         parameters: stored with the file as JSON; `HDF5Reader.parameters` gives them back.
     Raises: StreamError, ParameterError.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = HDF5File(f"{folder}/a.h5", parameters={"tau": 0.01})
+    ...     frames, spikes = file.dataset("frames", frame_rate=100.0), file.events("spikes")
+    ...     frames.write(np.zeros((3, 2, 2)))
+    ...     spikes.write([0], [0.02])
+    ...     file.flush()
+    ...     frames.position, spikes.position
+    ...     file.close()
+    (3, 1)
     """
 
     def __init__(self, path: PathLike, mode: str = "x", *, parameters: Mapping[str, Any] | None = None) -> None:
@@ -252,6 +263,13 @@ class HDF5Writer(HDF5Sink):
         parameters: stored with the file as JSON; `HDF5Reader.parameters` gives them back.
         frame_shape, dtype, frame_rate, start_time, units, compression, block: as for `HDF5Sink`.
     Raises: as `HDF5File` and `HDF5Sink`.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with HDF5Writer(f"{folder}/a.h5", "movie", parameters={"tau": 0.01}) as sink:
+    ...         sink.write(np.zeros((3, 2, 2), np.float32))
+    ...         sink.frame_shape, sink.dtype
+    ((2, 2), dtype('float32'))
     """
 
     def __init__(self, path: PathLike, dataset: str = "frames", *, mode: str = "x",

@@ -52,6 +52,13 @@ class ImageSequenceReader(Source):
         frame_rate: frames per second, or None.
         start_time: time of frame 0 in seconds.
     Raises: StreamError naming the file that is missing, damaged or of another size; ParameterError.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with ImageSequenceWriter(f"{folder}/%03d.png") as sink:
+    ...         sink.write(np.arange(60, dtype=np.uint8).reshape(3, 4, 5))
+    ...     ImageSequenceReader(folder).read(2)[1, 0]
+    array([20., 21., 22., 23., 24.], dtype=float32)
     """
 
     def __init__(self, images: PathLike | Sequence[PathLike], size: Sequence[int] | None = None, *, colour: bool = False,
@@ -110,6 +117,13 @@ class ImageSequenceWriter(Sink):
         mode: "x" refuses to touch an existing file, "w" replaces it.
         frame_rate, start_time: as for any sink; images cannot hold them.
     Raises: ParameterError, StreamError; InputError for frames that are not (y, x) or, of uint8, (3, y, x).
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with ImageSequenceWriter(f"{folder}/%03d.png", limits=(0.0, 1.0)) as sink:
+    ...         sink.write(np.full((2, 4, 5), 0.2))
+    ...     float(ImageSequenceReader(f"{folder}/*.png").read(1)[0, 0, 0])
+    51.0
     """
 
     def __init__(self, pattern: PathLike, *, limits: tuple[float, float] | None = None, mode: str = "x",

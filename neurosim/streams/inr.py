@@ -62,6 +62,14 @@ class InrReader(Source):
         start_time: time of frame 0 in seconds; None: as noted, else 0.
     Raises: StreamError when the file is missing, truncated, or not INRIMAGE-4.
     Reference: the header of INRIMAGE-4 as of the Inrimage library of INRIA.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with InrWriter(f"{folder}/a.inr", frame_rate=50.0, byte_order="big") as sink:
+    ...         sink.write(np.zeros((3, 4, 5), np.float32))
+    ...     with InrReader(f"{folder}/a.inr") as source:
+    ...         source
+    <InrReader: 3 frames of shape (4, 5), 50 Hz, at 0>
     """
 
     def __init__(self, path: PathLike, *, frame_rate: float | None = None, start_time: float | None = None) -> None:
@@ -108,6 +116,14 @@ class InrWriter(Sink):
         byte_order: "little" or "big"; None: that of this machine.
     Raises: StreamError, ParameterError; InputError for frames that are not (y, x) or (channel, y, x), or of a type that the
         format lacks: truth values, float16.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with InrWriter(f"{folder}/a.inr") as sink:
+    ...         sink.write(np.arange(20, dtype=np.uint8).reshape(1, 4, 5))
+    ...     with InrReader(f"{folder}/a.inr") as source:
+    ...         source.read(1)[0, 3]
+    array([15, 16, 17, 18, 19], dtype=uint8)
     """
 
     def __init__(self, path: PathLike, *, mode: str = "x", frame_rate: float | None = None, start_time: float = 0.0,

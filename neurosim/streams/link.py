@@ -125,7 +125,7 @@ class _Tee(Sink):
 
 
 def tee(*sinks: Sink) -> Sink:
-    """One sink that writes every chunk into all of these, and closes them when it is closed.
+    """One sink that writes every chunk into all `sinks`, and closes them when it is closed.
 
     A chunk that one of them refuses may have gone into those before it.
 

@@ -33,6 +33,12 @@ class PipeStream(Source):
         start_time: time of the first frame in seconds.
         dtype: floating type of the frames.
     Raises: StreamError when it cannot be opened or decoded; ParameterError, MissingExtra.
+
+    >>> import io
+    >>> raw = {"video_size": "6x4", "pixel_format": "gray", "framerate": "25"}
+    >>> with PipeStream(io.BytesIO(bytes(10 * 24)), format="rawvideo", options=raw) as source:
+    ...     source.read(100).shape
+    (10, 4, 6)
     """
 
     def __init__(self, file: Any, *, format: str | None = None, options: Mapping[str, str] | None = None,
@@ -107,6 +113,10 @@ class CameraStream(PipeStream):
             `CameraStream("testsrc=size=64x48:rate=25", format="lavfi")`.
         settings: as for `PipeStream`; `options` are those of the device, such as {"video_size": "640x480", "framerate": "30"}.
     Raises: as `PipeStream`.
+
+    >>> with CameraStream("testsrc=size=32x24:rate=25", format="lavfi") as camera:  # a test picture; or "/dev/video0"
+    ...     camera.read(5).shape, camera.frame_rate
+    ((5, 24, 32), 25.0)
     """
 
     def __init__(self, device: PathLike = "/dev/video0", *, format: str | None = None, **settings: Any) -> None:

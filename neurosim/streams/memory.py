@@ -53,8 +53,8 @@ class SequenceStream(Source, Sink):
 
     >>> stream = SequenceStream(max_frames=3)
     >>> stream.write(np.arange(5.0))
-    >>> stream.sequence, stream.length
-    (array([2., 3., 4.]), 5)
+    >>> stream.sequence, stream.length, stream.max_frames
+    (array([2., 3., 4.]), 5, 3)
     """
 
     def __init__(self, sequence: Any = None, size: Sequence[int] | None = None, *, frame_rate: float | None = None,
@@ -92,7 +92,7 @@ class SequenceStream(Source, Sink):
             return frozen(np.asarray(self._held[self._start:self._stop]))
 
     def read(self, n: int) -> np.ndarray:
-        """The next frames, see `Source.read`; StreamError when they have fallen out."""
+        """The next `n` frames, see `Source.read`; StreamError when they have fallen out."""
         with self._lock:
             return super().read(n)
 
@@ -105,7 +105,7 @@ class SequenceStream(Source, Sink):
         return frozen(np.asarray(self._held[first:min(first + n, self._stop)]))
 
     def write(self, chunk: Any) -> None:
-        """Appends frames, see `Sink.write`; the oldest fall out beyond `max_frames`."""
+        """Appends the frames of `chunk`, see `Sink.write`; the oldest fall out beyond `max_frames`."""
         with self._lock:
             super().write(chunk)
 

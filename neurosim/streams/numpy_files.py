@@ -61,6 +61,13 @@ class NumpyReader(Source):
         start_time: time of frame 0 in seconds; None: the number `start_time` in an .npz file, else 0.
     Raises: StreamError when the file is missing, truncated, not numpy's, or lacks the array. Pickles are never
         loaded.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     np.savez(f"{folder}/a.npz", movie=np.zeros((5, 3, 2)), frame_rate=50.0, start_time=2.0)
+    ...     with NumpyReader(f"{folder}/a.npz", "movie") as source:
+    ...         source.seekable, source.seek(2), source.position, source.time
+    (True, None, 2, 2.04)
     """
 
     def __init__(self, path: PathLike, array: str | None = None, *, frame_rate: float | None = None,
@@ -148,6 +155,14 @@ class NumpyWriter(Sink):
         path: file to write.
         mode: "x" makes a new file, "w" replaces an existing one, "a" appends to it (or makes it).
     Raises: StreamError, ParameterError; InputError when an existing array has other frames than the first chunk.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for mode in "xa":
+    ...         with NumpyWriter(f"{folder}/a.npy", mode=mode) as sink:
+    ...             sink.write(np.ones((2, 3)))
+    ...     np.load(f"{folder}/a.npy").shape
+    (4, 3)
     """
 
     def __init__(self, path: PathLike, *, mode: str = "x") -> None:

@@ -44,6 +44,17 @@ class NWBReader(Source):
     Raises: StreamError when the file is damaged, lacks the series (it lists those that it has), when its data lies
         elsewhere, or when its time stamps are irregular and no rate was given.
     Reference: NWB format 2, https://nwb-schema.readthedocs.io, TimeSeries.
+
+    >>> import h5py, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with h5py.File(f"{folder}/a.nwb", "w") as file:  # as pynwb writes it
+    ...         file["acquisition/voltage/data"] = np.arange(6.0).reshape(3, 2)
+    ...         file["acquisition/voltage/starting_time"] = 1.5
+    ...         file["acquisition/voltage/starting_time"].attrs["rate"] = 100.0
+    ...     with NWBReader(f"{folder}/a.nwb") as source:
+    ...         source.read(2), source.time
+    (array([[0., 1.],
+           [2., 3.]]), 1.52)
     """
 
     def __init__(self, path: PathLike, name: str | None = None, *, frame_rate: float | None = None, raw: bool = False) -> None:
@@ -137,6 +148,14 @@ def read_nwb_units(path: PathLike) -> tuple[np.ndarray, np.ndarray]:
         path: the file.
     Returns: id of the unit of each spike (spikes,) int64, and its time in seconds (spikes,) float64, unit by unit as stored.
     Raises: StreamError when the file is damaged or has no units with spike times.
+
+    >>> import h5py, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with h5py.File(f"{folder}/a.nwb", "w") as file:
+    ...         file["units/id"], file["units/spike_times_index"] = [7, 9], [2, 3]
+    ...         file["units/spike_times"] = [0.1, 0.4, 0.2]
+    ...     read_nwb_units(f"{folder}/a.nwb")
+    (array([7, 7, 9]), array([0.1, 0.4, 0.2]))
     """
     file = readable("read_nwb_units", path)
     with open_hdf5("read_nwb_units", file) as h5:

@@ -48,6 +48,14 @@ def open_stream(path: PathLike, **options: Any) -> Source:
         options: those of `NumpyReader`, `HDF5Reader`, `NWBReader`, `InrReader`, `VideoReader` or `ImageSequenceReader`.
     Raises: StreamError when the file is missing, empty, a folder without images, damaged or of no known kind; ParameterError
         for an option that its reader does not take; MissingExtra when it may be a video and PyAV is missing.
+
+    >>> import tempfile
+    >>> import numpy as np
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     np.save(f"{folder}/a.npy", np.zeros((5, 3, 2)))
+    ...     with open_stream(f"{folder}/a.npy", frame_rate=50.0) as source:
+    ...         source
+    <NumpyReader: 5 frames of shape (3, 2), 50 Hz, at 0>
     """
     name = Path(path)
     if name.is_dir() or name.suffix.lower() in SUFFIXES or (glob.has_magic(str(name)) and not name.exists()):
@@ -81,6 +89,14 @@ def open_sink(path: PathLike, *, frame_rate: float | None = None, start_time: fl
         mode: "x" makes a new file and refuses to touch an existing one, "w" replaces it, "a" appends (not to video).
         options: those of `NumpyWriter`, `HDF5Writer`, `InrWriter`, `VideoWriter` or `ImageSequenceWriter`.
     Raises: StreamError when the file exists and mode is "x"; ParameterError for another suffix or option.
+
+    >>> import tempfile
+    >>> import numpy as np
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with open_sink(f"{folder}/a.h5", frame_rate=50.0, units="mV") as sink:
+    ...         sink.write(np.zeros((5, 3, 2)))
+    ...     sink
+    <HDF5Writer: 5 frames of shape (3, 2) written, closed>
     """
     kind = WRITERS.get(Path(path).suffix.lower())
     if kind is None and "%" in os.fspath(path) and Path(path).suffix.lower() in SUFFIXES:
@@ -102,6 +118,10 @@ def as_source(input: Any) -> Source:
         input: a source, which is returned as it is; the path of a file, see `open_stream`; or an array, tensor, or
             any object with shape and slicing, (time, *frame_shape).
     Raises: InputError when it is none of these; StreamError.
+
+    >>> import numpy as np
+    >>> as_source(np.zeros((5, 3, 2)))
+    <SequenceStream: 5 frames of shape (3, 2), at 0...>
     """
     if isinstance(input, Source):
         return input

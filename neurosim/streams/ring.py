@@ -34,6 +34,8 @@ class RingBuffer(Source, Sink):
 
     >>> ring = RingBuffer((2,), capacity=8)
     >>> ring.write(np.ones((3, 2), np.float32))
+    >>> ring.waiting, ring.capacity, ring.dropped
+    (3, 8, 0)
     >>> ring.end()
     >>> ring.read(5).shape, ring.read(5).shape
     ((3, 2), (0, 2))
@@ -79,7 +81,7 @@ class RingBuffer(Source, Sink):
             self._changed.notify_all()
 
     def read(self, n: int) -> np.ndarray:
-        """The next frames, see `Source.read`; ParameterError for more than the ring holds, since they would never come."""
+        """The next `n` frames, see `Source.read`; ParameterError for more than the ring holds, since they would never come."""
         if whole("RingBuffer.read", "n", n) > self.capacity:
             raise ParameterError("RingBuffer.read", "n", f"must be at most the capacity, {self.capacity}", n)
         with self._changed:

@@ -35,6 +35,19 @@ class CfCCell(nn.Module):
     """One step of a closed-form continuous-time cell; see `functional.cfc.cfc_scan` for the equations.
 
     Dropout acts after every layer of the backbone (ncps leaves out the first).
+
+    Args:
+        input_size, hidden_size: numbers of inputs and of units.
+        mode: "default", "no_gate" or "pure".
+        backbone_activation: "lecun_tanh", "silu", "relu", "tanh" or "gelu".
+        backbone_units, backbone_layers, backbone_dropout: as for `neurosim.liquid.CfC`.
+        sparsity_mask: (hidden_size, inputs of the heads), 0 where there is no weight.
+    Shape: input (batch, features), hx (batch, units) to the new state, twice.
+    Raises: ParameterError.
+
+    >>> cell = CfCCell(3, 5, backbone_layers=0)
+    >>> cell(torch.ones(2, 3), torch.zeros(2, 5), 0.1)[0].shape, type(cell.params()).__name__
+    (torch.Size([2, 5]), 'CfCParams')
     """
 
     sparsity_mask: Tensor | None
@@ -95,7 +108,21 @@ class CfCCell(nn.Module):
 
 
 class WiredCfCCell(nn.Module):
-    """One step of CfC cells in the layers of a wiring, each fed by the one before."""
+    """One step of CfC cells in the layers of a wiring, each fed by the one before.
+
+    Args:
+        input_size: number of inputs, unless the wiring is built.
+        wiring: of `neurosim.compat.ncps.wirings`.
+        mode: as for `CfCCell`.
+    Shape: input (batch, features), hx (batch, units) to the state of the last layer and of all layers.
+    Raises: ParameterError.
+
+    >>> cell = WiredCfCCell(3, wirings.AutoNCP(16, 4))
+    >>> cell.num_layers, cell.layer_sizes, cell.state_size, cell.output_size == cell.motor_size, cell.sensory_size
+    (3, [8, 4, 4], 16, True, 3)
+    >>> cell.synapse_count > cell.sensory_synapse_count
+    True
+    """
 
     def __init__(self, input_size: int | None, wiring: wirings.Wiring, mode: str = "default") -> None:
         super().__init__()
@@ -164,7 +191,7 @@ class WiredCfCCell(nn.Module):
         return cell
 
     def read(self, states: Tensor) -> Tensor:
-        """The state of the last layer."""
+        """The state of the last layer, from `states` (..., units)."""
         return states[..., -self.layer_sizes[-1]:]
 
     def forward(self, input: Tensor, hx: Tensor, timespans: Any) -> tuple[Tensor, Tensor]:
@@ -175,7 +202,23 @@ class WiredCfCCell(nn.Module):
 
 
 class CfC(Sequence):
-    """CfC network over sequences, with the arguments of `ncps.torch.CfC`; see `Sequence.forward`."""
+    """CfC network over sequences, with the arguments of `ncps.torch.CfC`; see `Sequence.forward`.
+
+    Args:
+        input_size: number of features.
+        units: number of units, or a wiring of `neurosim.compat.ncps.wirings`.
+        proj_size: number of outputs of an affine map after the network.
+        return_sequences, batch_first, mixed_memory: as for `LTC`.
+        mode, backbone_units, backbone_layers, backbone_dropout: as for `CfCCell`.
+        activation: its `backbone_activation`.
+    Shape: as the input, (batch, time, features) to (batch, time, outputs), and the state (batch, units).
+    Raises: ParameterError, InputError, StateError.
+
+    >>> cfc = CfC(3, 20, proj_size=2)
+    >>> y, hx = cfc(torch.ones(2, 10, 3))
+    >>> y.shape, hx.shape
+    (torch.Size([2, 10, 2]), torch.Size([2, 20]))
+    """
 
     rnn_cell: CfCCell | WiredCfCCell
 

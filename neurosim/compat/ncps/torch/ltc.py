@@ -23,6 +23,22 @@ class LTCCell(nn.Module):
     """One step of an LTC network; see `neurosim.liquid.LTC` for the equation.
 
     Parameters are matrices over all pairs of neurons, as in ncps; only the entries of synapses that exist have an effect.
+
+    Args:
+        wiring: of `neurosim.compat.ncps.wirings`.
+        in_features: number of inputs, unless the wiring is built.
+        input_mapping, output_mapping, ode_unfolds, epsilon: as for `neurosim.liquid.LTC`.
+        implicit_param_constraints: conductances are positive by softplus, not by `apply_weight_constraints`.
+    Shape: inputs (batch, features), states (batch, units) to output (batch, outputs) and next states.
+    Raises: ParameterError.
+
+    >>> cell = LTCCell(wirings.AutoNCP(16, 4), in_features=3)
+    >>> cell.apply_weight_constraints()
+    >>> y, v = cell(torch.ones(2, 3), torch.zeros(2, cell.state_size), 0.1)
+    >>> y.shape[1] == cell.output_size == cell.motor_size, cell.sensory_size, cell.synapse_count > cell.sensory_synapse_count
+    (True, 3, True)
+    >>> cell.bound()(torch.ones(2, 1, 3), v, torch.ones(2, 1)).shape  # over a time axis
+    torch.Size([2, 1, 16])
     """
 
     sparsity_mask: Tensor
@@ -119,7 +135,7 @@ class LTCCell(nn.Module):
         return cell
 
     def read(self, states: Tensor) -> Tensor:
-        """The output map of the motor neurons."""
+        """The output map of the motor neurons, from `states` (..., units)."""
         return self._mapped(states[..., :self._motor_size], "output")
 
     def _mapped(self, x: Tensor, which: str) -> Tensor:
@@ -136,7 +152,23 @@ class LTCCell(nn.Module):
 
 
 class LTC(Sequence):
-    """LTC network over sequences, with the arguments of `ncps.torch.LTC`; see `Sequence.forward`."""
+    """LTC network over sequences, with the arguments of `ncps.torch.LTC`; see `Sequence.forward`.
+
+    Args:
+        input_size: number of features.
+        units: a wiring of `neurosim.compat.ncps.wirings`, or a number of units, then fully connected.
+        return_sequences: all outputs, or the last one alone.
+        batch_first: (batch, time, features), or (time, batch, features).
+        mixed_memory: an LSTM in front of the network.
+        input_mapping, output_mapping, ode_unfolds, epsilon, implicit_param_constraints: as for `LTCCell`.
+    Shape: as the input, (batch, time, features) to (batch, time, outputs), and the state (batch, units).
+    Raises: ParameterError, InputError, StateError.
+
+    >>> ltc = LTC(3, wirings.AutoNCP(16, 4))
+    >>> y, hx = ltc(torch.ones(2, 10, 3))
+    >>> y.shape, hx.shape
+    (torch.Size([2, 10, 4]), torch.Size([2, 16]))
+    """
 
     def __init__(self, input_size: int, units: Any, return_sequences: bool = True, batch_first: bool = True,
                  mixed_memory: bool = False, input_mapping: str | None = "affine", output_mapping: str | None = "affine",
@@ -182,5 +214,5 @@ class LTC(Sequence):
         return self.rnn_cell.bound()
 
     def read(self, states: Tensor) -> Tensor:
-        """The output map of the motor neurons."""
+        """The output map of the motor neurons, from `states` (..., units)."""
         return self.rnn_cell.read(states)
