@@ -172,12 +172,12 @@ class Wiring:
         except ImportError as error:
             raise MissingExtra("Wiring.to_networkx", "graph") from error
         graph = networkx.DiGraph()
-        graph.add_nodes_from((f"sensory_{i}", {"neuron_type": "sensory"}) for i in range(self.inputs))
         graph.add_nodes_from((f"neuron_{i}", {"neuron_type": kind}) for i, kind in enumerate(self.kinds))
-        for prefix, synapses in (("neuron", self.synapses), ("sensory", self.sensory_synapses)):
-            for source, target, polarity in zip(*synapses, strict=True):
+        graph.add_nodes_from((f"sensory_{i}", {"neuron_type": "sensory"}) for i in range(self.inputs))
+        for prefix, matrix in (("sensory", self.sensory), ("neuron", self.internal)):
+            for source, target in np.argwhere(matrix):  # by source: the order of ncps, which some layouts follow
                 graph.add_edge(f"{prefix}_{source}", f"neuron_{target}",
-                               polarity="excitatory" if polarity == 1 else "inhibitory")
+                               polarity="excitatory" if matrix[source, target] == 1 else "inhibitory")
         return graph
 
     def draw_graph(self, layout: str = "layers", neuron_colors: Mapping[str, str] | None = None,

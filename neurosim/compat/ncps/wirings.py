@@ -174,7 +174,8 @@ class _Drawn(Wiring):
 
     def get_config(self) -> dict[str, Any]:
         """The arguments."""
-        return {name: value for name, value in self.recipe.to_dict().items() if name != "wiring"}
+        arguments = {name: value for name, value in self.recipe.to_dict().items() if name != "wiring"}
+        return arguments | ({"output_dim": self.output_dim} if "output_dim" in arguments else {})
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:

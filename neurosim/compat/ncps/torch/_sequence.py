@@ -1,9 +1,9 @@
-"""What LTC and CfC of ncps do alike: batches and their layouts, states in and out, the LSTM of mixed memory."""
+"""What LTC and CfC of ncps do alike: batches and their layouts, states in and out, one step and many."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -11,24 +11,27 @@ from torch import Tensor, nn
 from ...._errors import InputError, StateError
 from ....functional.timespans import elapsed
 from ....liquid._scan import Cell, scan_cell
-from ....liquid._start import memory_start
+from .lstm import LSTMCell
 
 State = Tensor | tuple[Tensor, Tensor]
 
 
-class LSTMCell(nn.Module):
-    """Weights of the LSTM of mixed memory, by the names of ncps."""
+class StepCell(Protocol):
+    """What the cells of ncps have in common."""
 
-    def __init__(self, input_size: int, hidden_size: int) -> None:
-        super().__init__()
-        weight, bias, recurrent = memory_start(input_size, hidden_size, torch.default_generator)
-        self.input_map, self.recurrent_map = nn.Module(), nn.Module()
-        self.input_map.weight, self.input_map.bias = nn.Parameter(weight), nn.Parameter(bias)
-        self.recurrent_map.weight = nn.Parameter(recurrent)
+    @property
+    def state_size(self) -> int:
+        """Number of neurons."""
 
-    def weights(self) -> tuple[Any, Any, Any]:
-        """As `functional.memory.lstm_step` takes them."""
-        return self.input_map.weight, self.input_map.bias, self.recurrent_map.weight
+    @property
+    def sensory_size(self) -> int | None:
+        """Number of inputs."""
+
+    def bound(self) -> Cell:
+        """The cell with its parameters as they are now."""
+
+    def compute_dtype(self, x: Tensor) -> torch.dtype:
+        """What it computes in for this input. Raises InputError."""
 
 
 class Sequence(nn.Module):
@@ -37,7 +40,9 @@ class Sequence(nn.Module):
     batch_first: bool
     return_sequences: bool
     use_mixed: bool
+    input_size: int
     state_size: int
+    rnn_cell: Any
     lstm: LSTMCell
 
     @abstractmethod
@@ -54,26 +59,33 @@ class Sequence(nn.Module):
         Args:
             input: (time, features), or (batch, time, features), or (time, batch, features) with batch_first=False.
             hx: (batch, units) or (units,), zero without it; with mixed memory a pair of them.
-            timespans: seconds of each step: a number, (time,), or the layout of the input without or with one feature.
+            timespans: seconds of each step: a number, (time,), or the layout of the input with or without a last axis,
+                along which they must be the same.
         Returns: outputs in the layout of the input (the last one alone with return_sequences=False), state.
         Raises: InputError, StateError (a RuntimeError).
         """
+        where = type(self).__name__
+        if input.dim() not in (2, 3) or input.shape[-1] != self.input_size:
+            raise InputError(f"{where}: the input must be (time, {self.input_size}), or with a batch "
+                             f"{'(batch, time' if self.batch_first else '(time, batch'}, {self.input_size}) "
+                             f"(got shape {tuple(input.shape)})")
         batched = input.dim() == 3
         x = input if batched else input[None]
         if batched and not self.batch_first:
             x = x.transpose(0, 1)
+        x = x.to(same_dtype(x, self.lstm.input_map.weight, where) if self.use_mixed else self.rnn_cell.compute_dtype(x))
         h, c = self._states(hx, x, batched)
         spans = self._timespans(timespans, x, batched)
         hs, cs = scan_cell(self.bound(), self.lstm.weights() if self.use_mixed else None, x, h, c, spans)
         if not x.shape[1] and not self.return_sequences:
-            raise InputError(f"{type(self).__name__}: the last output of a sequence without steps is asked for")
+            raise InputError(f"{where}: the last output of a sequence without steps is asked for")
         if x.shape[1]:
             h, c = hs[:, -1].clone(), c if cs is None else cs[:, -1].clone()
         y = self.read(hs if self.return_sequences else hs[:, -1:])
         if not self.return_sequences:
             y = y[:, 0]
         elif batched and not self.batch_first:
-            y = y.transpose(0, 1)
+            y = y.transpose(0, 1).contiguous()
         if not batched:
             y, h, c = y[0], h[0], None if c is None else c[0]
         return y, h if c is None else (h, c)
@@ -89,23 +101,53 @@ class Sequence(nn.Module):
         states = list(hx) if self.use_mixed else [hx]
         shape = (x.shape[0], self.state_size)
         for state in states:
-            if tuple(state.shape) != (shape if batched else shape[1:]):
+            if tuple(state.shape) not in ((shape, (1, shape[1])) if batched else (shape[1:],)):
                 raise StateError(f"{where}.hx: must have the shape {shape if batched else shape[1:]} "
                                  f"(got {tuple(state.shape)})")
-        states = [state.to(x.dtype) if batched else state[None].to(x.dtype) for state in states]
+        states = [(state if batched else state[None]).to(x.dtype).expand(shape) for state in states]
         return states[0], states[1] if self.use_mixed else None
 
     def _timespans(self, timespans: Any, x: Tensor, batched: bool) -> Tensor:
         if isinstance(timespans, Tensor):
-            if not batched and timespans.dim() == 2:  # (time, 1)
-                timespans = timespans[:, 0]
-            if batched and timespans.dim() == 3 and timespans.shape[2] == 1:
-                timespans = timespans[:, :, 0]
+            if timespans.dim() == x.dim() - (not batched):
+                timespans = same_along_last(timespans, type(self).__name__)
             if batched and timespans.dim() == 2 and not self.batch_first:
                 timespans = timespans.transpose(0, 1)
         return elapsed(timespans, x.shape[0], x.shape[1], x, type(self).__name__)
 
 
-def per_row(ts: Any, x: Tensor) -> Any:
-    """Elapsed time as a cell takes it, a number, 0-d, (batch,) or (batch, 1), as (batch, 1) or a number."""
-    return ts.reshape(-1, 1) if isinstance(ts, Tensor) and ts.numel() == x.shape[0] and ts.dim() else ts
+def one_step(cell: StepCell, x: Tensor, states: Tensor, timespans: Any) -> Tensor:
+    """States (batch, units) after a step of a cell. Raises InputError.
+
+    Args:
+        x: (batch, inputs).
+        states: (batch, units), or one row for all.
+        timespans: seconds that pass, a number, or one for each row, (batch,), (batch, 1) or the same along (batch, n).
+    """
+    where = type(cell).__name__
+    for what, value, size in (("input", x, cell.sensory_size), ("state", states, cell.state_size)):
+        if value.dim() != 2 or value.shape[1] != size:
+            raise InputError(f"{where}: the {what} must be (batch, {size}) (got shape {tuple(value.shape)})")
+    x = x.to(cell.compute_dtype(x))
+    if isinstance(timespans, Tensor) and timespans.dim():
+        if timespans.dim() == 2:
+            timespans = same_along_last(timespans, where)
+        timespans = timespans[:, None] if len(timespans) == len(x) else timespans
+    spans = elapsed(timespans, x.shape[0], 1, x, where)
+    return cell.bound()(x[:, None], states.to(x.dtype).expand(len(x), -1), spans)[:, 0]
+
+
+def same_along_last(timespans: Tensor, where: str) -> Tensor:
+    """Time spans that were repeated for every neuron, once. Raises InputError when they differ."""
+    once = timespans[..., :1]
+    if timespans.shape[-1] > 1 and not torch.compiler.is_compiling() and not bool((timespans == once).all()):
+        raise InputError(f"{where}.timespans: must be the same for all neurons; each step of a sequence takes one time "
+                         f"(got {tuple(timespans.shape)} with values that differ along the last axis)")
+    return once[..., 0]
+
+
+def same_dtype(x: Tensor, weight: Tensor, where: str) -> torch.dtype:
+    """The dtype of the weights. Raises InputError for an input of another floating type."""
+    if x.is_floating_point() and x.dtype != weight.dtype:
+        raise InputError(f"{where}: computes in {weight.dtype}, the input is {x.dtype}; convert one of them with .to()")
+    return weight.dtype

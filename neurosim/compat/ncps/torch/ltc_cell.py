@@ -1,0 +1,191 @@
+"""LTCCell of ncps: the same names, arguments and state_dict, computed by `functional.ltc` on the synapses that exist."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import softplus
+
+from ...._errors import ParameterError
+from ....functional.ltc import LTCParams, LTCState, Wires, ltc_scan
+from ....kernels._op import transformed
+from ....liquid._scan import Cell
+from ....liquid._start import ltc_start
+from .. import wirings
+from ._sequence import one_step
+
+SYNAPSE = ("w", "sigma", "mu", "erev")
+
+
+class LTCCell(nn.Module):
+    """One step of an LTC network; see `neurosim.liquid.LTC` for the equation.
+
+    Parameters are matrices over all pairs of neurons, as in ncps; only the entries of synapses that exist have an effect.
+
+    Args:
+        wiring: of `neurosim.compat.ncps.wirings`.
+        in_features: number of inputs, unless the wiring is built.
+        input_mapping, output_mapping, ode_unfolds, epsilon: as for `neurosim.liquid.LTC`.
+        implicit_param_constraints: conductances are positive by softplus, not by `apply_weight_constraints`.
+    Shape: inputs (batch, features), states (batch, units) to output (batch, outputs) and next states.
+    Raises: ParameterError.
+
+    >>> cell = LTCCell(wirings.AutoNCP(16, 4), in_features=3)
+    >>> cell.apply_weight_constraints()
+    >>> y, v = cell(torch.ones(2, 3), torch.zeros(2, cell.state_size), 0.1)
+    >>> y.shape[1] == cell.output_size == cell.motor_size, cell.sensory_size, cell.synapse_count > cell.sensory_synapse_count
+    (True, 3, True)
+    >>> cell.bound()(torch.ones(2, 1, 3), v, torch.ones(2, 1)).shape  # over a time axis
+    torch.Size([2, 1, 16])
+    """
+
+    sparsity_mask: Tensor
+    sensory_sparsity_mask: Tensor
+    gleak: Tensor
+    vleak: Tensor
+    cm: Tensor
+    _pairs: Tensor
+    _sensory_pairs: Tensor
+
+    def __init__(self, wiring: wirings.Wiring, in_features: int | None = None, input_mapping: str | None = "affine",
+                 output_mapping: str | None = "affine", ode_unfolds: int = 6, epsilon: float = 1e-8,
+                 implicit_param_constraints: bool = False) -> None:
+        super().__init__()
+        if in_features is not None:
+            wiring.build(in_features)
+        if not wiring.is_built():
+            raise ParameterError("LTCCell", "in_features", "unknown number of inputs; pass it or call wiring.build()")
+        self._wiring, made = wiring, wiring.to_wiring()
+        self._motor_size = made.outputs
+        self._input_mapping, self._output_mapping = input_mapping, output_mapping
+        self._ode_unfolds, self._epsilon = ode_unfolds, epsilon
+        self._implicit_param_constraints = implicit_param_constraints
+        start = ltc_start(made.inputs, made.units, torch.default_generator)
+        start["erev"], start["sensory_erev"] = (torch.tensor(matrix, dtype=torch.float32)
+                                                for matrix in (made.internal, made.sensory))
+        for which, mapping, size in (("input", input_mapping, made.inputs), ("output", output_mapping, made.outputs)):
+            if mapping in ("affine", "linear"):
+                start[f"{which}_w"] = torch.ones(size)
+            if mapping == "affine":
+                start[f"{which}_b"] = torch.zeros(size)
+        order = ["gleak", "vleak", "cm", *(prefix + name for prefix in ("", "sensory_") for name in
+                                           ("sigma", "mu", "w", "erev"))]  # that of ncps, for optimizers and norms
+        for name in [*order, *(name for name in start if name not in order)]:
+            self.register_parameter(name, nn.Parameter(start[name]))
+        for prefix, matrix, synapses in (("", made.internal, made.synapses),
+                                         ("sensory_", made.sensory, made.sensory_synapses)):
+            self.register_buffer(f"{prefix}sparsity_mask", torch.tensor(np.abs(matrix), dtype=torch.float32))
+            pairs = torch.tensor(np.stack([synapses.source, synapses.target]))
+            self.register_buffer(f"_{prefix}pairs", pairs, persistent=False)
+        self._weighted, self._listed = False, self._masks()
+
+    @property
+    def state_size(self) -> int:
+        """Number of neurons."""
+        return self._wiring.units
+
+    @property
+    def sensory_size(self) -> int | None:
+        """Number of inputs."""
+        return self._wiring.input_dim
+
+    @property
+    def motor_size(self) -> int:
+        """Number of outputs."""
+        return self._motor_size
+
+    @property
+    def output_size(self) -> int:
+        """Number of outputs."""
+        return self._motor_size
+
+    @property
+    def synapse_count(self) -> int:
+        """Number of synapses between neurons."""
+        return self._wiring.synapse_count
+
+    @property
+    def sensory_synapse_count(self) -> int:
+        """Number of synapses from inputs."""
+        return self._wiring.sensory_synapse_count
+
+    def apply_weight_constraints(self) -> None:
+        """Clips conductances and capacitances at 0, unless they are positive by softplus."""
+        if not self._implicit_param_constraints:
+            with torch.no_grad():
+                for name in ("w", "sensory_w", "cm", "gleak"):
+                    getattr(self, name).clamp_(min=0)
+
+    def _masks(self) -> list[tuple[Tensor, int | None]]:
+        """The masks, and how often each has been written into, as far as torch counts."""
+        return [(mask, None if mask.is_inference() else mask._version)
+                for mask in (self.sparsity_mask, self.sensory_sparsity_mask)]
+
+    def _list_synapses(self) -> None:
+        """Lists the synapses anew when a mask has been loaded, moved or changed."""
+        masks = self._masks()
+        if all(old is new and count is not None and before == count
+               for (old, before), (new, count) in zip(self._listed, masks, strict=True)):
+            return
+        self._pairs, self._sensory_pairs = (mask.T.nonzero().T.flip(0).contiguous() for mask, _ in masks)  # by target
+        self._weighted = not all(bool(((mask == 0) | (mask == 1)).all()) for mask, _ in masks)
+        self._listed = masks
+
+    def bound(self) -> Cell:
+        """The cell with its parameters as they are now."""
+        if not torch.compiler.is_compiling() and not transformed():
+            self._list_synapses()
+
+        def positive(x: Tensor) -> Tensor:
+            return softplus(x) if self._implicit_param_constraints else x
+
+        def listed(prefix: str, pairs: Tensor) -> list[Tensor]:
+            where = pairs[0] * self._wiring.units + pairs[1]
+            w, *rest = (getattr(self, prefix + name).reshape(-1).index_select(0, where) for name in SYNAPSE)
+            w = positive(w)
+            if self._weighted:  # ncps multiplies by the masks, whatever they hold
+                w = w * getattr(self, f"{prefix}sparsity_mask").reshape(-1).index_select(0, where)
+            return [w, *rest]
+
+        p = LTCParams(positive(self.gleak), self.vleak, positive(self.cm), *listed("", self._pairs),
+                      *listed("sensory_", self._sensory_pairs))
+        wires = Wires(*self._pairs, *self._sensory_pairs)
+
+        def cell(x: Tensor, v: Tensor, timespans: Tensor) -> Tensor:
+            values = LTCParams(*(value.to(x.dtype) for value in p))
+            return ltc_scan(values, wires, LTCState(v), self._mapped(x, "input"), timespans, unfolds=self._ode_unfolds,
+                            epsilon=self._epsilon)[0]
+
+        return cell
+
+    def compute_dtype(self, x: Tensor) -> torch.dtype:
+        """What the network computes in: the wider type of its own and that of the input."""
+        return torch.promote_types(x.dtype, self.gleak.dtype)
+
+    def read(self, states: Tensor) -> Tensor:
+        """The output map of the motor neurons, from `states` (..., units)."""
+        return self._mapped(states[..., :self._motor_size], "output")
+
+    def _mapped(self, x: Tensor, which: str) -> Tensor:
+        mapping = self._input_mapping if which == "input" else self._output_mapping
+        if mapping in ("affine", "linear"):
+            x = x * getattr(self, f"{which}_w")
+        return x + getattr(self, f"{which}_b") if mapping == "affine" else x
+
+    def forward(self, inputs: Tensor, states: Tensor, elapsed_time: Any = 1.0) -> tuple[Tensor, Tensor]:
+        """Output and next state, both (batch, .); elapsed_time a number or one for each row. Raises InputError."""
+        v = one_step(self, inputs, states, elapsed_time)
+        return self.read(v), v
+
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        super()._load_from_state_dict(*args, **kwargs)
+        if self.sparsity_mask.device.type != "meta":
+            self._list_synapses()
+
+    def extra_repr(self) -> str:
+        """Sizes, for `repr`."""
+        return (f"{self.sensory_size} inputs, {self.state_size} units, {self.motor_size} outputs, "
+                f"{self.synapse_count} + {self.sensory_synapse_count} synapses")
