@@ -9,7 +9,7 @@ import matplotlib
 import numpy as np
 import torch
 
-from neurosim.liquid import CfC
+from neurosim.liquid import CfC, Irregular
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
@@ -34,7 +34,7 @@ def main(picture: Path = Path("liquid_irregular.png"), steps: int = 200) -> tupl
     x, y = recordings()
     errors, predictions = [], []
     for informed in (True, False):
-        model = CfC(1, 16, proj_size=1, backbone_units=32, timespan_feature=1)
+        model = Irregular(CfC(1, 16, proj_size=1, backbone_units=32))
         given = x if informed else torch.stack([x[:, :, 0], torch.ones(SEQUENCES, STEPS)], 2)
         optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
         for _ in range(steps):

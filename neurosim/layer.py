@@ -12,11 +12,12 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from . import _defaults
 from ._axes import VIDEO, Axes, OnNaN, check_on_nan, refuse_nan, to_tensor
 from ._drive import Feed, progress_bar
-from ._errors import ParameterError
+from ._errors import InputError, ParameterError
 from ._output import Events, Output, as_output
 from ._param import Constant, Param, Parameter, as_number, declared
 from ._record import Recorder
@@ -59,6 +60,7 @@ class Layer(Fitting, Remembering):
 
     Attributes:
         p, s, m: parameters, state and sub-layers as trees.
+        takes: names of what may come with a call besides the chunk, such as the time spans of a liquid network.
         state: what this layer alone remembers, a NamedTuple of tensors, or None at rest.
         on_nan: "raise" refuses NaN and infinite input at the door, "pass" lets it through.
 
@@ -80,6 +82,7 @@ class Layer(Fitting, Remembering):
     axes: Axes = VIDEO
     signals: ClassVar[Mapping[str, str]] = {}
     on_nan: OnNaN = "raise"
+    takes: frozenset[str] = frozenset()
 
     def __init__(self, *, resolution: Resolution | None = None, dtype: torch.dtype | None = None,
                  device: torch.device | str | None = None, **values: Any) -> None:
@@ -120,10 +123,15 @@ class Layer(Fitting, Remembering):
         """The output for one chunk; the state is carried on to the next call.
 
         Args:
-            x: numpy array or tensor, with all axes or promotable (a 3-D array is a video (time, y, x)).
+            x: numpy array or tensor, with all axes or promotable (a 3-D array is a video (time, y, x)). A layer that
+                takes `lengths` gives a torch `PackedSequence` for one.
+            args, kwargs: what this kind of layer takes besides, see `takes`.
         Returns: tensor, or `Output` when the layer has several outputs.
         Raises: InputError, StateError; the state is then what it was before.
         """
+        if isinstance(x, PackedSequence):
+            padded, kwargs = self._unpacked(x, kwargs)
+            return packed_again(self(padded, *args, **kwargs), x, kwargs["lengths"])
         if _inside.active or torch.compiler.is_compiling():
             y = super().__call__(x, *args, **kwargs)
             self._tap("output", y)
@@ -176,21 +184,36 @@ class Layer(Fitting, Remembering):
     def forward(self, x: Tensor) -> Any:
         """The output for a chunk that has passed the door; filled in by each layer."""
 
-    def advance(self, x: Any, state: Mapping[str, Tensor] | None = None) -> tuple[Any, StateDict]:
+    def _unpacked(self, x: PackedSequence, given: Mapping[str, Any]) -> tuple[Tensor, dict[str, Any]]:
+        """The sequences padded, and what came with them, their lengths included. Raises InputError."""
+        where = type(self).__name__
+        if "lengths" not in self.takes:
+            raise InputError(f"{where}: takes no PackedSequence, sequences of different length mean nothing to it")
+        if given.get("lengths") is not None:
+            raise InputError(f"{where}.lengths: a PackedSequence has its own (got {given['lengths']!r})")
+        padded, lengths = pad_packed_sequence(x, batch_first=True)
+        return padded, {**given, "lengths": lengths}
+
+    def advance(self, x: Any, state: Mapping[str, Tensor] | None = None, **given: Any) -> tuple[Any, StateDict]:
         """The output for one chunk and the state after it, without side effects; gradients go through the state.
 
         Args:
             x: one chunk, as for calling the layer.
             state: as `advance` or `get_state` gave it; None is at rest.
+            given: what this kind of layer takes besides, by name, see `takes`.
         Returns: output, next state as `{"path.field": tensor}`.
         Raises: InputError, StateError.
         """
+        if isinstance(x, PackedSequence):
+            padded, given = self._unpacked(x, given)
+            y, after = self.advance(padded, state, **given)
+            return packed_again(y, x, given["lengths"]), after
         x = self._door(x)
         before = self._snapshot()
         try:
             self._install(state)
             with _entered():
-                y = super().__call__(x)
+                y = super().__call__(x, **given)
             return y, self._state_now()
         finally:
             self._restore(before)
@@ -347,3 +370,9 @@ class Layer(Fitting, Remembering):
         `amplitude` and `output` as for `plot_impulse`."""
         from .plot import impulse_space
         return impulse_space(self, shape, dt, amplitude=amplitude, output=output)
+
+
+def packed_again(y: Any, like: PackedSequence, lengths: Tensor) -> PackedSequence:
+    """Outputs (batch, time, feature) as the PackedSequence that the input was."""
+    return pack_padded_sequence(y[0] if isinstance(y, Output) else y, lengths, batch_first=True,
+                                enforce_sorted=like.sorted_indices is None)

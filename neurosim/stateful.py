@@ -41,12 +41,15 @@ class ChunkLayer(Layer, ABC):
 
     @abstractmethod
     def chunk(self, x: Tensor, state: Any) -> tuple[Any, Any]:
-        """The output for a chunk, and the state after it; `state` is replaced, never written into."""
+        """The output for a chunk, and the state after it; `state` is replaced, never written into.
+
+        A layer that names in `takes` what may come with a chunk has it as further arguments.
+        """
 
     def _initial(self, x: Tensor) -> Any:
         return self.initial_state(x)
 
-    def forward(self, x: Tensor) -> Any:
+    def forward(self, x: Tensor, **given: Any) -> Any:
         """The output for one chunk; the state is replaced by the next. Raises StateError."""
         time = self.axes.time
         if x.shape[time] == 0:  # what one frame would give, without the frame; the state stays
@@ -75,7 +78,7 @@ class ChunkLayer(Layer, ABC):
                                  "clear_state() before a new recording.")
         else:  # put there by hand, or moved
             state = fitted(state, self._initial(x), type(self).__name__)
-        y, state = self.chunk(x, state)
+        y, state = self.chunk(x, state, **given)
         if not is_state(state):
             raise StateError(f"{type(self).__name__}: a state must be a NamedTuple of tensors, in initial_state and as the "
                              f"second thing that a step or chunk returns (got {type(state).__name__})")

@@ -34,7 +34,7 @@ from neurosim.filters import (
     TimePadding,
     VariableDelay,
 )
-from neurosim.liquid import LTC, AutoNCP, CfC
+from neurosim.liquid import LTC, AutoNCP, CfC, Irregular
 from neurosim.models import (
     GLM,
     LN,
@@ -297,6 +297,8 @@ CASES = [
     Case("LTC", lambda t: LTC(2, AutoNCP(12, 3), dtype=t), shape=(2, 40, 2)),
     Case("LTC-clamp", lambda t: LTC(2, 3, positive="clamp", input_mapping=None, dtype=t), shape=(2, 40, 2)),
     Case("LTC-mixed-rk4", lambda t: LTC(2, 3, mixed_memory=True, solver="rk4", dtype=t), shape=(2, 40, 2)),
+    Case("Irregular", lambda t: Irregular(Sequential(LTC(1, AutoNCP(8, 2), dtype=t), CfC(2, 3, backbone_units=8, dtype=t))),
+         shape=(2, 40, 2), low=0.0),
     Case("CfC", lambda t: CfC(2, 5, proj_size=3, backbone_units=8, dtype=t), shape=(2, 40, 2)),
     Case("CfC-dropout", lambda t: CfC(2, 5, backbone_units=8, backbone_layers=2, backbone_dropout=0.3, dtype=t),
          shape=(2, 40, 2)),

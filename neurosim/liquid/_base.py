@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from .._axes import SIGNAL
 from .._errors import InputError, ParameterError
@@ -21,36 +20,20 @@ from .recipes import FullyConnected, Recipe, wiring_from_dict
 from .wirings import Wiring
 
 
-class _Given(NamedTuple):
-    """What came with a call besides the signal."""
-
-    timespans: Any = None
-    lengths: Any = None
-
-
-NOTHING = _Given()
-
-
 class _Liquid(ChunkLayer):
     """A liquid network as a layer: fill in `bound`, `read` and `state_type`."""
 
     axes = SIGNAL
+    takes = frozenset({"timespans", "lengths"})
     state_type: ClassVar[type]  # of a network without mixed memory: a NamedTuple of one tensor
 
     memory_input = Param(None, user=False, doc="weights from the inputs to the LSTM of mixed memory")
     memory_bias = Param(None, user=False, doc="biases of the LSTM of mixed memory")
     memory_recurrent = Param(None, user=False, doc="recurrent weights of the LSTM of mixed memory")
 
-    def __init__(self, inputs: int, units: int, wiring: Wiring | None, mixed_memory: bool, timespan_feature: int | None,
-                 **options: Any) -> None:
+    def __init__(self, inputs: int, units: int, wiring: Wiring | None, mixed_memory: bool, **options: Any) -> None:
         super().__init__(**options)
-        features = inputs + (timespan_feature is not None)
-        if timespan_feature is not None and not -features <= timespan_feature < features:
-            raise ParameterError(type(self).__name__, "timespan_feature", f"must be the number of a feature of x, which "
-                                 f"has {features}: the inputs and the time spans", timespan_feature)
-        self.inputs, self.units, self.wiring = inputs, units, wiring
-        self.mixed_memory, self.timespan_feature = mixed_memory, timespan_feature
-        self._given = NOTHING
+        self.inputs, self.units, self.wiring, self.mixed_memory = inputs, units, wiring, mixed_memory
 
     def _add_memory(self, generator: torch.Generator, dtype: torch.dtype | None, device: Any) -> None:
         if self.mixed_memory:
@@ -71,45 +54,28 @@ class _Liquid(ChunkLayer):
         """Offers inner signals to whoever records them."""
 
     # ---- calls ----------------------------------------------------------------------------------------------------
-    def __call__(self, x: Any, timespans: Any = None, lengths: Any = None) -> Any:
-        """The output for one chunk; the state is carried on to the next call.
+    def forward(self, x: Tensor, timespans: Any = None, lengths: Any = None) -> Tensor:  # type: ignore[override]
+        """The outputs, (batch, time, outputs), for a chunk that has passed the door.
 
         Args:
-            x: (batch, time, feature), or promotable; numpy array or tensor. A torch `PackedSequence` gives one back.
+            x: (batch, time, feature).
             timespans: seconds that pass in each step: a number, (time,) or (batch, time); 1 without it.
             lengths: number of steps of each sequence in this chunk, when they differ. Outputs after the end of a sequence
                 are 0, and its state is the one at its own end.
-        Returns: (batch, time, outputs).
-        Raises: InputError, StateError; the state is then what it was before.
+        Raises: InputError, StateError.
         """
-        if not isinstance(x, PackedSequence):
-            return super().__call__(x, timespans=timespans, lengths=lengths)
-        if lengths is not None:
-            raise InputError(f"{type(self).__name__}.lengths: a PackedSequence has its own (got {lengths!r})")
-        padded, own = pad_packed_sequence(x, batch_first=True)
-        y = super().__call__(padded, timespans=timespans, lengths=own)
-        return pack_padded_sequence(y, own, batch_first=True, enforce_sorted=x.sorted_indices is None)
-
-    def forward(self, x: Tensor, timespans: Any = None, lengths: Any = None) -> Tensor:
-        """See `__call__`."""
-        self._given = _Given(timespans, lengths)
         if x.shape[1] == 0:
-            self._parts(x, self._given, type(self).__name__)
-            self._given = NOTHING  # what follows tries a step that nobody gave
-        try:
-            return super().forward(x)
-        finally:
-            self._given = NOTHING
+            self._parts(x, timespans, lengths)  # what follows tries a step that nobody gave
+        return super().forward(x, timespans=timespans, lengths=lengths)
 
     def initial_state(self, x: Tensor) -> Any:
         """All zero."""
         zero = x.new_zeros(x.shape[0], self.units)
         return LSTMState(zero, zero) if self.mixed_memory else self.state_type(zero)
 
-    def chunk(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
+    def chunk(self, x: Tensor, state: Any, timespans: Any = None, lengths: Any = None) -> tuple[Tensor, Any]:
         """States and outputs after every step of a chunk."""
-        where = type(self).__name__
-        x, timespans, lengths = self._parts(x, self._given, where)
+        x, timespans, lengths = self._parts(x, timespans, lengths)
         h, c = (state.h, state.c) if self.mixed_memory else (state[0], None)
         cell = self.bound()
         hs, cs = scan_cell(cell, self._memory(), x, h, c, timespans)
@@ -124,23 +90,19 @@ class _Liquid(ChunkLayer):
     def _memory(self) -> tuple[Tensor, Tensor, Tensor] | None:
         return (self.memory_input, self.memory_bias, self.memory_recurrent) if self.mixed_memory else None
 
-    def _parts(self, x: Tensor, given: _Given, where: str) -> tuple[Tensor, Tensor, Tensor | None]:
+    def _parts(self, x: Tensor, timespans: Any, lengths: Any) -> tuple[Tensor, Tensor, Tensor | None]:
         """Inputs of the network, time spans (batch, time) and lengths. Raises InputError."""
-        features = self.inputs + (self.timespan_feature is not None)
-        if x.shape[2] != features:
-            rest = ", one of them the time spans" if self.timespan_feature is not None else ""
-            raise InputError(f"{where}: the signal must have {features} features{rest} (got {x.shape[2]})")
+        where = type(self).__name__
+        if x.shape[2] != self.inputs:
+            raise InputError(f"{where}: the signal must have {self.inputs} features (got {x.shape[2]})")
         batch, time = x.shape[:2]
-        timespans, lengths = given.timespans, checked_lengths(given.lengths, x, where)
-        if lengths is not None:
-            x = torch.where(before_end(lengths, time)[:, :, None], x, 0)
-        if self.timespan_feature is not None:
-            if timespans is not None:
-                raise InputError(f"{where}.timespans: they are feature {self.timespan_feature} of the signal already; give "
-                                 "them once")
-            column = self.timespan_feature % features
-            timespans = x[:, :, column]
-            x = torch.cat([x[:, :, :column], x[:, :, column + 1:]], 2)
+        lengths = checked_lengths(lengths, x, where)
+        if lengths is not None:  # what stands after the end may be anything, NaN included
+            within = before_end(lengths, time)
+            x = torch.where(within[:, :, None], x, 0)
+            timespans = None if timespans is None else torch.as_tensor(timespans, dtype=x.dtype, device=x.device)
+            if timespans is not None and timespans.shape == within.shape:
+                timespans = torch.where(within, timespans, 0)
         return x, elapsed(timespans, batch, time, x, where), lengths
 
     # ---- the wiring is saved with the parameters ------------------------------------------------------------------

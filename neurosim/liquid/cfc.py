@@ -90,7 +90,7 @@ class CfC(_Liquid):
         backbone_dropout: probability with which each activation of the backbone is dropped at a step, while the layer is in
             training mode (`layer.train()`, as it is made). What is dropped follows from seed, step and batch entry alone.
         recurrent: "dense", every neuron of a layer to every one as in ncps; or "wiring", along the wiring and onto itself.
-        mixed_memory, timespan_feature, seed: as for `LTC`. The values are those of ncps after torch.manual_seed(seed);
+        mixed_memory, seed: as for `LTC`. The values are those of ncps after torch.manual_seed(seed);
             in mode pure w_tau starts at 0 and a at 1.
         resolution, dtype, device: as for `Layer`.
     Shape: signal (batch, time, inputs) to (batch, time, proj_size, or units of the last layer). At rest h = 0.
@@ -108,13 +108,12 @@ class CfC(_Liquid):
     def __init__(self, inputs: int, wiring: Wiring | Recipe | int, *, proj_size: int | None = None, mode: str = "default",
                  activation: str = "lecun_tanh", backbone_units: int | None = None, backbone_layers: int | None = None,
                  backbone_dropout: float | None = None, recurrent: str = "dense", mixed_memory: bool = False,
-                 timespan_feature: int | None = None, seed: int = 0, resolution: Any = None,
-                 dtype: torch.dtype | None = None, device: Any = None) -> None:
+                 seed: int = 0, resolution: Any = None, dtype: torch.dtype | None = None, device: Any = None) -> None:
         made = None if isinstance(wiring, int) else wired(wiring, inputs, "CfC")
         units = made.units if made is not None else int(wiring)  # type: ignore[arg-type]
         if inputs < 1 or units < 1:
             raise ParameterError("CfC", "inputs" if inputs < 1 else "wiring", "must be at least 1", min(inputs, units))
-        super().__init__(inputs, units, made, mixed_memory, timespan_feature, resolution=resolution)
+        super().__init__(inputs, units, made, mixed_memory, resolution=resolution)
         for name, choice, choices in (("mode", mode, MODES), ("activation", activation, ACTIVATIONS),
                                       ("recurrent", recurrent, RECURRENT)):
             if choice not in choices:
@@ -158,13 +157,14 @@ class CfC(_Liquid):
         c = state.c if self.mixed_memory else x.new_zeros(x.shape[0], 0)
         return DropoutState(state.h, c, number, torch.full_like(number, self.seed))
 
-    def chunk(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
+    def chunk(self, x: Tensor, state: Any, timespans: Any = None, lengths: Any = None) -> tuple[Tensor, Any]:
         """States and outputs after every step of a chunk."""
         if not self.dropout:
-            return super().chunk(x, state)
+            return super().chunk(x, state, timespans, lengths)
         self._dropping = state if self.training else None
         try:
-            y, after = super().chunk(x, LSTMState(state.h, state.c) if self.mixed_memory else CfCState(state.h))
+            inner = LSTMState(state.h, state.c) if self.mixed_memory else CfCState(state.h)
+            y, after = super().chunk(x, inner, timespans, lengths)
         finally:
             self._dropping = None
         return y, DropoutState(after.h, after.c if self.mixed_memory else state.c, state.frame + x.shape[1], state.key)

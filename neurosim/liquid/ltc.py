@@ -11,7 +11,7 @@ from torch.nn.functional import softplus
 from .._errors import ParameterError
 from .._param import Param, declared
 from ..functional.ltc import SOLVERS, LTCParams, LTCState, Wires, ltc_time_constants
-from ._base import NOTHING, _Given, _Liquid, wired
+from ._base import _Liquid, wired
 from ._scan import Cell, scan_cell
 from ._start import ltc_start
 from .recipes import Recipe
@@ -39,8 +39,6 @@ class LTC(_Liquid):
         positive: "softplus", or "clamp" (0 where the parameter is negative, 1e-6 for cm; no gradient there).
         mixed_memory: an LSTM in front of the network that keeps what time constants forget.
         solver: "semi_implicit", "euler" or "rk4"; see `functional.ltc.ltc_scan`.
-        timespan_feature: number of the feature of x that holds the elapsed seconds of each step; x then has one feature
-            more than `inputs`, so that irregular recordings can be streamed.
         seed: of the initial values; they are those of ncps after torch.manual_seed(seed).
         resolution, dtype, device: as for `Layer`.
         values: initial values by name, such as gleak=0.5.
@@ -82,10 +80,10 @@ class LTC(_Liquid):
     def __init__(self, inputs: int, wiring: Wiring | Recipe | int, *, input_mapping: str | None = "affine",
                  output_mapping: str | None = "affine", ode_unfolds: int = 6, epsilon: float = 1e-8,
                  positive: str = "softplus", mixed_memory: bool = False, solver: str = "semi_implicit",
-                 timespan_feature: int | None = None, seed: int = 0, resolution: Any = None,
-                 dtype: torch.dtype | None = None, device: Any = None, **values: Any) -> None:
+                 seed: int = 0, resolution: Any = None, dtype: torch.dtype | None = None, device: Any = None,
+                 **values: Any) -> None:
         made = wired(wiring, inputs, "LTC")
-        super().__init__(made.inputs, made.units, made, mixed_memory, timespan_feature, resolution=resolution)
+        super().__init__(made.inputs, made.units, made, mixed_memory, resolution=resolution)
         for name, choice, choices in (("input_mapping", input_mapping, MAPPINGS), ("positive", positive, tuple(POSITIVE)),
                                       ("output_mapping", output_mapping, MAPPINGS), ("solver", solver, tuple(SOLVERS))):
             if choice not in choices:
@@ -175,7 +173,7 @@ class LTC(_Liquid):
         Returns: (batch, time, units), seconds. While running, `record=["tau"]` gives the same.
         Reference: Hasani et al. 2021, theorem 1 (tau_sys).
         """
-        x, timespans, _ = self._parts(self._door(x), _Given(timespans) if timespans is not None else NOTHING, "LTC")
+        x, timespans, _ = self._parts(self._door(x), timespans, None)
         rest = self.initial_state(x)
         states, _ = scan_cell(self.bound(), self._memory(), x, rest[0], rest.c if self.mixed_memory else None, timespans)
         return self._tau(x, states)

@@ -1,6 +1,6 @@
 """Models: linear-nonlinear cascades, models of spike trains, containers that join layers, and torch's recurrent modules."""
 
-from .containers import Dict, List, Parallel, Sequential
+from .containers import Bidirectional, Dict, List, Parallel, Sequential
 from .glm import GLM, SpikingGLM
 from .ln import LN, LNFDLNF, LNLN, LNLNLN, LNLNLNLN, RF, RFN, L, LNCascade
 from .mcintosh import McIntosh
@@ -9,7 +9,7 @@ from .signal import OnSignal, Subunits
 
 __all__ = [
     "L", "RF", "LN", "RFN", "LNLN", "LNLNLN", "LNLNLNLN", "LNCascade", "LNFDLNF", "McIntosh", "Sequential", "Parallel",
-    "List", "Dict", "Recurrent", "OnSignal", "Subunits", "GLM", "SpikingGLM",
+    "Bidirectional", "List", "Dict", "Recurrent", "OnSignal", "Subunits", "GLM", "SpikingGLM",
 ]
 
 

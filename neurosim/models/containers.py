@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from .._axes import SIGNAL, VIDEO
-from .._errors import InputError, ParameterError
+from .._errors import InputError, ParameterError, StateError
 from .._output import Output
 from ..layer import Layer
 from ..plot._graph import chain
@@ -76,11 +76,16 @@ class _Container(Layer):
         except KeyError:
             raise ParameterError(type(self).__name__, "layers", "an attribute of this name exists", name) from None
 
-    def _chain(self, x: Tensor) -> Any:
+    @property
+    def takes(self) -> frozenset[str]:  # type: ignore[override]
+        """What its layers take besides the chunk; each gets what it takes."""
+        return frozenset().union(*(part.takes for part in self.children() if isinstance(part, Layer)))
+
+    def _chain(self, x: Tensor, given: Mapping[str, Any]) -> Any:
         """Each layer on what the one before gave; an `Output` when the last one's axes are not those of the input."""
         y: Any = x
         for name, part in self.named_children():
-            y = self._part(name, part, y)
+            y = self._part(name, part, y, given)
         if isinstance(y, Output) or y.ndim == x.ndim:
             return y
         axes = next((kind for kind in (VIDEO, SIGNAL) if len(kind.names) == y.ndim), None)
@@ -89,18 +94,26 @@ class _Container(Layer):
                              f"{tuple(y.shape)})")
         return Output({"output": y}, axes=axes, frame=self.resolution.frame)
 
-    def _part(self, name: str, part: nn.Module, y: Any) -> Any:
+    def _part(self, name: str, part: nn.Module, y: Any, given: Mapping[str, Any]) -> Any:
         """One layer's output for what another gave. Raises InputError."""
+        if given and not given.keys() <= self.takes:
+            raise InputError(f"{type(self).__name__}: with a call may come {sorted(self.takes)} besides the chunk "
+                             f"(got {sorted(given)})")
         if isinstance(part, _Function):
             return part(y)
-        if isinstance(part, Layer) and first(y).ndim != len(part.axes.names):
+        if not isinstance(part, Layer):
+            return part(first(y))
+        if first(y).ndim != len(part.axes.names):
             raise InputError(f"{type(self).__name__}.{name}: takes a {part.axes.name} ({', '.join(part.axes.names)}); put a "
                              f"function that makes one before it (got shape {tuple(first(y).shape)})")
-        return part(first(y))
+        return part(first(y), **{name: value for name, value in given.items() if name in part.takes})
 
-    def _fan(self, x: Tensor, join: Join) -> Tensor:
+    def _fan(self, x: Tensor, join: Join, given: Mapping[str, Any]) -> Tensor:
         """Each layer on the same chunk, and their outputs joined."""
-        ys = [first(self._part(name, part, x)) for name, part in self.named_children()]
+        return self._joined([first(self._part(name, part, x, given)) for name, part in self.named_children()], join)
+
+    def _joined(self, ys: list[Tensor], join: Join) -> Tensor:
+        """Outputs of layers side by side as one. Raises InputError."""
         if callable(join):
             return join(ys)
         axis = self.axes.names.index("channel") if "channel" in self.axes.names else len(self.axes.names) - 1
@@ -162,6 +175,8 @@ class _Numbered(_Container):
 class Sequential(_Numbered):
     """Layers one after another: each takes the first output of the one before it.
 
+    What comes with a call besides the chunk, such as `timespans`, goes to every layer that takes it.
+
     Args:
         layer, layers: layers, torch modules without memory, or functions (which get an `Output` whole). They are called
             layer_0, layer_1, ...; axes and resolution are those of the first layer.
@@ -181,9 +196,9 @@ class Sequential(_Numbered):
     def __init__(self, layer: Part, *layers: Part, resolution: Any = None) -> None:
         super().__init__([layer, *layers], resolution=resolution)
 
-    def forward(self, x: Tensor) -> Any:
+    def forward(self, x: Tensor, **given: Any) -> Any:
         """The output of the last layer."""
-        return self._chain(x)
+        return self._chain(x, given)
 
     def _flow(self) -> list[tuple[str, str]]:
         return self._chain_flow()
@@ -212,9 +227,68 @@ class Parallel(_Numbered):
         super().__init__([layer, *layers], resolution=resolution)
         self.join = self._check_join(join)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, **given: Any) -> Tensor:
         """The joined outputs."""
-        return self._fan(x, self.join)
+        return self._fan(x, self.join, given)
+
+    def _flow(self) -> list[tuple[str, str]]:
+        return self._fan_flow()
+
+
+class Bidirectional(_Container):
+    """Two layers on the same recording, one from its beginning and one from its end, and their outputs joined.
+
+    What it gives for a frame depends on all later ones: it needs the whole recording in one call. A second chunk is
+    refused, unless `clear_state()` says that it is a new recording. `advance` without a state always starts anew.
+
+    Args:
+        ahead, back: the two layers; for networks of one kind give them different seeds.
+        join: as for `Parallel`; it gets both outputs in the order of the recording.
+        resolution: as for `Sequential`.
+    Returns: the joined output. `timespans` and `lengths` go to both layers, each sequence being turned at its own end.
+    Raises: ParameterError, InputError, StateError for a second chunk.
+
+    >>> import neurosim, torch
+    >>> from neurosim.liquid import LTC, AutoNCP
+    >>> model = neurosim.models.Bidirectional(LTC(2, AutoNCP(16, 3)), LTC(2, AutoNCP(16, 3), seed=1))
+    >>> model.run(torch.rand(20, 2))[0].shape
+    torch.Size([1, 20, 6])
+    """
+
+    def __init__(self, ahead: Layer, back: Layer, join: Join = "cat", resolution: Any = None) -> None:
+        super().__init__([("ahead", ahead), ("back", back)], resolution=resolution)
+        self.join = self._check_join(join)
+
+    def forward(self, x: Tensor, **given: Any) -> Tensor:
+        """The joined outputs."""
+        if x.shape[self.axes.time] and self.get_state():
+            raise StateError("Bidirectional: needs the whole recording in one call, without dt, and its layers at rest; call "
+                             "clear_state() before a new recording")
+        ahead, back = self.children()
+        onward = first(self._part("ahead", ahead, x, given))
+        turned = {name: self._turned(value, x, given) if name == "timespans" else value for name, value in given.items()}
+        homeward = first(self._part("back", back, self._turned(x, x, given), turned))
+        return self._joined([onward, self._turned(homeward, homeward, given)], self.join)
+
+    def _turned(self, value: Any, x: Tensor, given: Mapping[str, Any]) -> Any:
+        """Data, or the time spans that come with x, from the end of each sequence to its beginning."""
+        time = self.axes.time
+        if value is None:
+            return None
+        if not isinstance(value, Tensor):
+            value = torch.as_tensor(value, dtype=x.dtype, device=x.device)
+        if value.ndim == 0:
+            return value
+        if value.ndim == 1:
+            value = value.expand(len(x), -1)
+        if value.ndim == 2:
+            time = 1
+        if (lengths := given.get("lengths")) is None:
+            return value.flip(time)
+        steps = torch.arange(value.shape[time], device=x.device)
+        ends = torch.as_tensor(lengths, device=x.device)[:, None]
+        order = torch.where(steps < ends, ends - 1 - steps, steps)
+        return value[torch.arange(len(value), device=x.device)[:, None], order]
 
     def _flow(self) -> list[tuple[str, str]]:
         return self._fan_flow()
@@ -244,9 +318,9 @@ class List(_Numbered):
         super().__init__([layer, *layers], resolution=resolution)
         self.mode, self.join = _check_mode("List", mode), self._check_join(join)
 
-    def forward(self, x: Tensor) -> Any:
+    def forward(self, x: Tensor, **given: Any) -> Any:
         """As `Sequential` or `Parallel`."""
-        return self._chain(x) if self.mode == "sequential" else self._fan(x, self.join)
+        return self._chain(x, given) if self.mode == "sequential" else self._fan(x, self.join, given)
 
     def _flow(self) -> list[tuple[str, str]]:
         return self._chain_flow() if self.mode == "sequential" else self._fan_flow()
@@ -279,9 +353,9 @@ class Dict(_Container):
         """Adds a layer under a new name. Raises ParameterError."""
         self._put(name, part)
 
-    def forward(self, x: Tensor) -> Any:
+    def forward(self, x: Tensor, **given: Any) -> Any:
         """As `Sequential` or `Parallel`."""
-        return self._chain(x) if self.mode == "sequential" else self._fan(x, self.join)
+        return self._chain(x, given) if self.mode == "sequential" else self._fan(x, self.join, given)
 
     def _flow(self) -> list[tuple[str, str]]:
         return self._chain_flow() if self.mode == "sequential" else self._fan_flow()

@@ -14,7 +14,8 @@ from torch.nn.utils.rnn import pack_sequence, pad_packed_sequence
 
 from neurosim import InputError, Layer, ParameterError
 from neurosim.compat import ncps
-from neurosim.liquid import LTC, AutoNCP, CfC, FullyConnected, Wiring, wiring_from_dict
+from neurosim.filters import Sigmoid
+from neurosim.liquid import LTC, AutoNCP, CfC, FullyConnected, Irregular, Wiring, wiring_from_dict
 
 LAYERS: dict[str, Callable[..., Layer]] = {
     "LTC": lambda **options: LTC(2, AutoNCP(12, 3), **options),
@@ -47,7 +48,7 @@ def test_irregular_recordings_stream_with_the_same_bits(make: Callable[..., Laye
     x, timespans = noise(3, 25, 2), spans(3, 25)
     together = torch.cat([x[:, :, :1], timespans[:, :, None], x[:, :, 1:]], 2)
     whole = make()(x, timespans=timespans)
-    assert torch.equal(make(timespan_feature=1).run(together, dt)[0], whole)
+    assert torch.equal(Irregular(make(), feature=1).run(together, dt)[0], whole)
     layer = make()
     chunks = [layer(a, timespans=b) for a, b in zip(x.split(dt, 1), timespans.split(dt, 1), strict=True)]
     assert torch.equal(torch.cat(chunks, 1), whole)
@@ -201,12 +202,12 @@ def test_time_constants_and_potentials() -> None:
     layer = LTC(2, AutoNCP(12, 3))
     x, timespans = noise(2, 8, 2), spans(2, 8)
     together = torch.cat([x, timespans[:, :, None]], 2)
-    out = LTC(2, AutoNCP(12, 3), timespan_feature=-1).run(together, 3, record=["v", "tau"])
+    out = Irregular(LTC(2, AutoNCP(12, 3))).run(together, 3, record=["inner.v", "inner.tau"])
     tau = layer.time_constants(x, timespans)
     assert layer.get_state() == {} and tau.shape == (2, 8, 12)
-    torch.testing.assert_close(out["tau"], tau.detach(), rtol=1e-6, atol=0)
+    torch.testing.assert_close(out["inner.tau"], tau.detach(), rtol=1e-6, atol=0)
     p, wires = layer.acting(), layer.wires
-    j, v = 3, out["v"][1, 5]
+    j, v = 3, out["inner.v"][1, 5]
     opened = sum(p.w[k] * torch.sigmoid(p.sigma[k] * (v[wires.source[k]] - p.mu[k]))
                  for k in range(len(p.w)) if wires.target[k] == j)
     opened += sum(p.sensory_w[k] * torch.sigmoid(p.sensory_sigma[k] * (x[1, 5, wires.sensory_source[k]] - p.sensory_mu[k]))
@@ -220,7 +221,7 @@ def test_time_constants_and_potentials() -> None:
     (lambda: LTC(2, 4, positive="abs"), "LTC.positive: choose from"),
     (lambda: LTC(2, 4, ode_unfolds=0), "LTC.ode_unfolds: must be at least 1"),
     (lambda: LTC(2, 4, tau=3.0), "LTC.tau: unknown; choose from"),
-    (lambda: LTC(2, 4, timespan_feature=3), "LTC.timespan_feature: must be the number of a feature"),
+    (lambda: Irregular(Sigmoid()), "Irregular.inner: must be a model that takes timespans"),
     (lambda: LTC(3, Wiring.empty(inputs=2, units=3)), "this wiring was made for 2 inputs"),
     (lambda: CfC(2, 4, mode="fast"), "CfC.mode: choose from"),
     (lambda: CfC(2, 4, recurrent="wiring"), "CfC.recurrent: needs a wiring"),
@@ -234,8 +235,10 @@ def test_bad_arguments_are_refused(make: Callable[[], Any], text: str) -> None:
 def test_signals_with_other_features_are_refused() -> None:
     with pytest.raises(InputError, match=r"LTC: the signal must have 2 features \(got 3\)"):
         LTC(2, 4)(noise(1, 5, 3))
-    with pytest.raises(InputError, match="give them once"):
-        LTC(2, 4, timespan_feature=0)(noise(1, 5, 3).abs(), timespans=1.0)
+    with pytest.raises(InputError, match="Irregular: the time spans are feature 3 of the signal, which has 3"):
+        Irregular(LTC(2, 4), feature=3)(noise(1, 5, 3).abs())
+    with pytest.raises(InputError, match=r"LTC.timespans: must be finite and not negative"):
+        Irregular(LTC(2, 4), feature=0)(noise(1, 5, 3))
 
 
 @pytest.mark.parametrize("options", [{}, {"mixed_memory": True}], ids=["plain", "mixed"])

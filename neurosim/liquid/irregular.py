@@ -1,0 +1,59 @@
+"""Irregularly sampled recordings as streams: the elapsed time of each step is a feature of the signal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .._axes import SIGNAL
+from .._errors import InputError, ParameterError
+from ..layer import Layer
+
+
+class Irregular(Layer):
+    """A model on signals one feature of which is the time that passes in each step, in seconds.
+
+    `run`, `stream` and a `Runner` then see one signal, and irregular recordings go through them in chunks like any other.
+
+    Args:
+        inner: `LTC`, `CfC`, or any model that takes `timespans`, such as a `Sequential` or `Bidirectional` of them.
+        feature: number of the feature that holds the time spans; the model gets the others.
+        resolution: instead of that of the model.
+    Shape: signal (batch, time, 1 + inputs) to what the model gives for (batch, time, inputs).
+    Raises: ParameterError, InputError for a signal without such a feature, and for time spans that are negative.
+
+    >>> import neurosim, torch
+    >>> from neurosim.liquid import LTC, AutoNCP, Irregular
+    >>> model = Irregular(LTC(2, AutoNCP(16, 3)), feature=0)
+    >>> recording = torch.rand(50, 3)                             # seconds, and two inputs
+    >>> model.run(recording, dt=7)[0].shape
+    torch.Size([1, 50, 3])
+    """
+
+    axes = SIGNAL
+
+    def __init__(self, inner: Layer, feature: int = -1, *, resolution: Any = None) -> None:
+        if not isinstance(inner, Layer) or "timespans" not in inner.takes:
+            raise ParameterError("Irregular", "inner", "must be a model that takes timespans, such as an LTC, a CfC or a "
+                                 "Sequential of them", inner)
+        super().__init__(resolution=resolution or inner.resolution)
+        self.inner, self.feature = inner, int(feature)
+
+    @property
+    def takes(self) -> frozenset[str]:  # type: ignore[override]
+        """What the model takes besides the time spans."""
+        return self.inner.takes - {"timespans"}
+
+    def forward(self, x: Tensor, **given: Any) -> Any:
+        """What the model gives."""
+        features = x.shape[2]
+        if not -features <= self.feature < features:
+            raise InputError(f"Irregular: the time spans are feature {self.feature} of the signal, which has {features}")
+        column = self.feature % features
+        rest = torch.cat([x[:, :, :column], x[:, :, column + 1:]], 2)
+        return self.inner(rest, timespans=x[:, :, column], **given)
+
+    def _flow(self) -> list[tuple[str, str]]:
+        return [("", "inner"), ("inner", "")]
