@@ -125,8 +125,9 @@ class _Channel:
 class Runner:
     """Runs a model from a source to a sink in three background threads: one reads ahead, one computes, one writes.
 
-    The queues between them are bounded, so a slow sink slows the source and memory does not grow. Grad mode, default
-    device and number of threads of torch are those of the caller of `start`.
+    The queues between them are bounded, so a slow sink slows the source and memory does not grow. Default device,
+    number of threads, grad and inference mode of torch are those of the caller of `start`; the model builds a graph only where
+    there is a goal, since nobody else could use it.
 
     Args:
         model: any layer; while it runs, leave its state alone (parameters may be set).
@@ -412,10 +413,8 @@ class Runner:
                     self._losses.extend(self.model.optimize(chunk, SequenceStream(goal), loss_fn=self._loss_fn))
                 out.put((None, len(frames), read_at))
             else:
-                y = self.model._chunk_output(chunk, self._recorder, number, not torch.is_grad_enabled(),
-                                              self._on_nan, self._origin)
-                self.model.detach_state()  # a stream has no end, so a graph through all of it must not grow
-                out.put((y.mapped(torch.Tensor.detach), len(frames), read_at))
+                y = self.model._chunk_output(chunk, self._recorder, number, True, self._on_nan, self._origin)
+                out.put((y, len(frames), read_at))
         self._at_end = True
 
     def _write(self) -> None:

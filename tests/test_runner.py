@@ -16,7 +16,7 @@ import torch
 
 import neurosim
 from neurosim import Layer, Param, ParameterError, Runner, RunnerError, StreamError, UnknownName
-from neurosim.streams import RandomStream, SequenceStream, Sink, Source
+from neurosim.streams import CallableStream, RandomStream, SequenceStream, Sink, Source
 
 from .test_layer import Two, noise
 
@@ -170,15 +170,21 @@ def test_stop_names_the_thread_that_does_not_end():
 
 @pytest.mark.parametrize("mode", ["grad", "no_grad", "inference"])
 def test_grad_mode_and_threads_of_the_caller(mode: str):
-    model = Pass()
+    model, read = Pass(), set()
+
+    def frame(number: int) -> np.ndarray | None:
+        read.add((torch.is_grad_enabled(), torch.is_inference_mode_enabled(), torch.get_num_threads()))
+        return np.full((2, 2), number) if number < 20 else None
+
     n = torch.get_num_threads()
     try:
         torch.set_num_threads(3)
         with {"grad": torch.enable_grad(), "no_grad": torch.no_grad(), "inference": torch.inference_mode()}[mode]:
-            Runner(model, Numbered(20), SlowSink(), dt=5).start().wait(10)
+            Runner(model, CallableStream(frame, (2, 2)), SlowSink(), dt=5).start().wait(10)
     finally:
         torch.set_num_threads(n)
-    assert set(model.seen) == {(mode == "grad", mode == "inference", 3)}
+    assert read == {(mode == "grad", mode == "inference", 3)}
+    assert set(model.seen) == {(False, mode == "inference", 3)}  # as in `run`: nobody could use the graph
 
 
 def test_memory_does_not_grow_with_gradients_on():
