@@ -22,7 +22,7 @@ from .test_docs import PAGES, blocks
 PROJECT = Path(__file__).parents[1]
 MODULES = sorted(re.findall(r"^\.\. automodule:: (\S+)$", "\n".join(
     page.read_text() for page in sorted((PROJECT / "docs" / "api").glob("*.md"))), re.M))
-HOOKS = ("forward", "chunk", "step", "initial_state")  # filled in by a layer, called by its base
+HOOKS = ("forward", "chunk", "step", "initial_state", "extra_repr")  # filled in by a layer, called by its base
 OWN_CHOICE = ("AttributeError", "NotImplementedError", "StopIteration", "AssertionError")  # the language asks for them
 SOURCED = ("neurosim.spiking", "neurosim.retina", "neurosim.liquid")  # models that somebody has published
 DOCTESTS = [line for path in (PROJECT / "neurosim").rglob("*.py") for line in path.read_text().splitlines()

@@ -23,6 +23,7 @@ class Irregular(Layer):
         resolution: instead of that of the model.
     Shape: signal (batch, time, 1 + inputs) to what the model gives for (batch, time, inputs).
     Raises: ParameterError, InputError for a signal without such a feature, and for time spans that are negative.
+    Reference: that of the model, whose step lasts as long as the time span.
 
     >>> import neurosim, torch
     >>> from neurosim.liquid import LTC, AutoNCP, Irregular
@@ -30,6 +31,8 @@ class Irregular(Layer):
     >>> recording = torch.rand(50, 3)                             # seconds, and two inputs
     >>> model.run(recording, dt=7)[0].shape
     torch.Size([1, 50, 3])
+    >>> sorted(model.takes)
+    ['lengths']
     """
 
     axes = SIGNAL

@@ -245,7 +245,8 @@ class Bidirectional(_Container):
         ahead, back: the two layers; for networks of one kind give them different seeds.
         join: as for `Parallel`; it gets both outputs in the order of the recording.
         resolution: as for `Sequential`.
-    Returns: the joined output. `timespans` and `lengths` go to both layers, each sequence being turned at its own end.
+    Shape: as the input; with "cat" as many channels or features as both layers give. `timespans` and `lengths` go to both
+        layers, each sequence being turned at its own end.
     Raises: ParameterError, InputError, StateError for a second chunk.
 
     >>> import neurosim, torch

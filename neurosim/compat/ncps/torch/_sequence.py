@@ -30,7 +30,7 @@ class StepCell(Protocol):
     def bound(self) -> Cell:
         """The cell with its parameters as they are now."""
 
-    def compute_dtype(self, x: Tensor) -> torch.dtype:
+    def _compute_dtype(self, x: Tensor) -> torch.dtype:
         """What it computes in for this input. Raises InputError."""
 
 
@@ -73,7 +73,7 @@ class Sequence(nn.Module):
         x = input if batched else input[None]
         if batched and not self.batch_first:
             x = x.transpose(0, 1)
-        x = x.to(same_dtype(x, self.lstm.input_map.weight, where) if self.use_mixed else self.rnn_cell.compute_dtype(x))
+        x = x.to(same_dtype(x, self.lstm.input_map.weight, where) if self.use_mixed else self.rnn_cell._compute_dtype(x))
         h, c = self._states(hx, x, batched)
         spans = self._timespans(timespans, x, batched)
         hs, cs = scan_cell(self.bound(), self.lstm.weights() if self.use_mixed else None, x, h, c, spans)
@@ -128,7 +128,7 @@ def one_step(cell: StepCell, x: Tensor, states: Tensor, timespans: Any) -> Tenso
     for what, value, size in (("input", x, cell.sensory_size), ("state", states, cell.state_size)):
         if value.dim() != 2 or value.shape[1] != size:
             raise InputError(f"{where}: the {what} must be (batch, {size}) (got shape {tuple(value.shape)})")
-    x = x.to(cell.compute_dtype(x))
+    x = x.to(cell._compute_dtype(x))
     if isinstance(timespans, Tensor) and timespans.dim():
         if timespans.dim() == 2:
             timespans = same_along_last(timespans, where)

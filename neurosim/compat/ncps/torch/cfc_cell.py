@@ -103,7 +103,7 @@ class CfCCell(nn.Module):
         """Number of inputs."""
         return self.input_size
 
-    def compute_dtype(self, x: Tensor) -> torch.dtype:
+    def _compute_dtype(self, x: Tensor) -> torch.dtype:
         """What the cell computes in, that of its weights. Raises InputError."""
         return same_dtype(x, self.ff1.weight, "CfC")
 

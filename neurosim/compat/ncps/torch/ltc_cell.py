@@ -161,7 +161,7 @@ class LTCCell(nn.Module):
 
         return cell
 
-    def compute_dtype(self, x: Tensor) -> torch.dtype:
+    def _compute_dtype(self, x: Tensor) -> torch.dtype:
         """What the network computes in: the wider type of its own and that of the input."""
         return torch.promote_types(x.dtype, self.gleak.dtype)
 

@@ -108,7 +108,7 @@ class WiredCfCCell(nn.Module):
         h = one_step(self, input, hx, timespans)
         return self.read(h), h
 
-    def compute_dtype(self, x: Tensor) -> torch.dtype:
+    def _compute_dtype(self, x: Tensor) -> torch.dtype:
         """What the cells compute in, that of their weights. Raises InputError."""
         return same_dtype(x, next(self.parameters()), "CfC")
 
