@@ -26,6 +26,7 @@ class LTC(Sequence):
     Shape: as the input, (batch, time, features) to (batch, time, outputs), and the state (batch, units).
     Raises: ParameterError, InputError, StateError.
 
+    >>> import torch
     >>> ltc = LTC(3, wirings.AutoNCP(16, 4))
     >>> y, hx = ltc(torch.ones(2, 10, 3))
     >>> y.shape, hx.shape
