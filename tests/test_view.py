@@ -6,6 +6,9 @@ import json
 import re
 import shutil
 import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import h5py
@@ -19,8 +22,14 @@ from neurosim.cli.view.contents import read_contents
 from neurosim.streams import HDF5File, HDF5Writer, RandomStream, SequenceStream
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
-SIZES = """<script>addEventListener("load", () => document.body.append("SIZES" + [...document.images].map(
-i => i.naturalWidth * i.complete) + " END"))</script></body>"""
+OWN = re.compile(r"^(https?://)?[\w.-]*\b(google|googleapis|gvt1)\.com\b")  # whom Chromium asks for its own sake
+needs_browser = pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine; Debian has it as chromium")
+LOOK = """<script>addEventListener("load", () => {
+const widths = [...document.images].map(i => i.naturalWidth * i.complete), before = document.body.scrollHeight;
+const sections = document.querySelectorAll("details:not([open]) > summary");
+sections.forEach(s => s.click());
+document.body.append(`WIDTHS${widths} CLOSED${before} OPEN${document.body.scrollHeight} SECTIONS${sections.length}`); })
+</script></body>"""
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +56,7 @@ def view(file: Path, *options: str) -> str:
 def test_the_page_shows_input_maps_rasters_rates_and_parameters(result: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = view(result)
     assert re.fullmatch(r".*out-page.html: 3 datasets, \d+ spikes; .* MB\n", capsys.readouterr().out)
-    assert re.findall(r"<h2>(.*?)</h2>", text) == ["Overview", "Input", "bipolar", "ganglion_off", "ganglion_on", "spikes",
+    assert re.findall(r"<h2>(.*?)</h2>", text) == ["Overview", "Input", "bipolar", "ganglion_on", "ganglion_off", "spikes",
                                                    "Parameters"]
     assert "<title>Retina: out.h5</title>" in text and "120 frames of shape (12, 16), 0.6 s at 200 Hz" in text
     for what in ("frames of the input", "graph of the model", "maps of bipolar", "time course of ganglion_on",
@@ -57,41 +66,94 @@ def test_the_page_shows_input_maps_rasters_rates_and_parameters(result: Path, ca
     assert row and re.findall(r">([^<]*)</td>", row[0])[1:3] == ["100", "Hz"]
 
 
-@pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine")
+class Trap(BaseHTTPRequestHandler):
+    """A proxy that hands nothing on and keeps what it was asked for."""
+
+    asked: list[str]
+
+    def do_GET(self) -> None:
+        self.asked.append(self.path)
+        self.send_error(404)
+
+    do_CONNECT = do_POST = do_GET
+
+    def log_message(self, *words: object) -> None:
+        """Says nothing."""
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., tuple[str, list[str], list[str]]]]:
+    """Loads a page: what it then is, what the console says, and what was asked of the network, which it goes to by a proxy."""
+    trap = type("Mine", (Trap,), {"asked": []})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), trap)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    folder = tmp_path_factory.mktemp("browser")
+
+    def load(page: Path, *options: str) -> tuple[str, list[str], list[str]]:
+        trap.asked.clear()
+        done = subprocess.run([
+            str(BROWSER), "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+            "--disable-background-networking", "--disable-component-update", "--disable-sync", "--enable-logging=stderr",
+            f"--proxy-server=127.0.0.1:{server.server_port}", "--proxy-bypass-list=<-loopback>",
+            f"--user-data-dir={folder}", "--virtual-time-budget=5000", *options, page.as_uri()], capture_output=True,
+            text=True, timeout=120, check=True)
+        asked = [what for what in trap.asked if not OWN.search(what)]
+        return done.stdout, re.findall(r"CONSOLE[:(].*", done.stderr), asked
+
+    yield load
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def looked_at(text: str, folder: Path) -> Path:
+    """The page with a script that tells the widths of its pictures, before and after its sections are opened."""
+    page = folder / "looked-at.html"  # the policy of the page lets no script run
+    page.write_text(re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", text).replace("</body>", LOOK))
+    return page
+
+
+@needs_browser
 @pytest.mark.parametrize("part", ["whole", "spikes only"])
-def test_a_browser_renders_every_picture_of_the_page(result: Path, tmp_path: Path, part: str) -> None:
+def test_a_browser_shows_every_picture_and_opens_every_section(result: Path, tmp_path: Path, browser, part: str) -> None:
     file = shutil.copy(result, tmp_path / "out.h5")
     if part == "spikes only":
         with h5py.File(file, "r+") as h5:
             for name in ("bipolar", "ganglion_on", "ganglion_off"):
                 del h5[name]
     text = view(Path(file))
-    page = tmp_path / "looked-at.html"  # the policy of the page lets no script run: the look needs one
-    page.write_text(re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", text).replace("</body>", SIZES))
-    done = subprocess.run([str(BROWSER), "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'user'}",
-                           "--virtual-time-budget=5000", "--dump-dom", page.as_uri()], capture_output=True, text=True,
-                          timeout=120, check=True)
-    sizes = re.search(r"SIZES([\d,]+) END", done.stdout)
-    assert sizes, done.stdout[-300:]
-    widths = [int(number) for number in sizes[1].split(",")]
+    shown, console, asked = browser(looked_at(text, tmp_path), "--dump-dom")
+    found = re.search(r"WIDTHS([\d,]+) CLOSED(\d+) OPEN(\d+) SECTIONS(\d+)", shown)
+    assert found and not console and not asked, (shown[-300:], console, asked)
+    widths = [int(number) for number in found[1].split(",")]
     assert len(widths) == text.count("<img ") and min(widths) > 100
-    assert "<h2>Parameters</h2>" in done.stdout
+    assert int(found[4]) == text.count("<details") > 0
+    assert int(found[3]) > int(found[2]) + 200  # the page grows by the graph of the model
+    assert "<h2>Parameters</h2>" in shown
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine")
-def test_a_browser_paints_the_page_under_its_policy(result: Path, tmp_path: Path) -> None:
+@needs_browser
+def test_a_browser_paints_the_page_under_its_policy_and_asks_nobody(result: Path, browser) -> None:
     from matplotlib.image import imread
 
     view(result)
-    picture = tmp_path / "page.png"
-    subprocess.run([str(BROWSER), "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'user'}",
-                    f"--screenshot={picture}", "--window-size=1200,2400", result.with_name("out-page.html").as_uri()],
-                   capture_output=True, timeout=120, check=True)
+    picture = result.with_name("page.png")
+    _, console, asked = browser(result.with_name("out-page.html"), f"--screenshot={picture}", "--window-size=1200,2400")
+    assert not console and not asked
     pixels = imread(picture)[..., :3]
     blue = (np.abs(pixels - np.array([0x00, 0x72, 0xB2]) / 255) < 0.05).all(-1)
     assert blue.sum() > 2000  # the curves and rates, whose pictures the policy lets in
     assert (pixels > 0.99).all(-1).mean() > 0.3  # on white
+
+
+@needs_browser
+def test_what_a_page_asks_for_and_complains_of_is_noticed(tmp_path: Path, browser) -> None:
+    page = tmp_path / "bad.html"
+    page.write_text("<img src='http://elsewhere.invalid/a.png'><script>console.error('broken')</script>")
+    _, console, asked = browser(page, "--dump-dom")
+    assert any("broken" in line for line in console) and asked == ["http://elsewhere.invalid/a.png"]
 
 
 def test_pages_of_one_dataset_of_each_shape(tmp_path: Path) -> None:

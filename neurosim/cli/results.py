@@ -108,7 +108,10 @@ class Results:
         spiking = out.events and (not self._only or SPIKES in self._only)
         if SPIKES in names:
             raise UsageError(f"--output: {SPIKES!r} is the name of the table of spikes")
-        self._file = HDF5File(self.path, self._mode, parameters={**self._about, "units": unit_ranges(out)})
+        stages = [name for name in recordable(self._model) if name in names]  # what comes first in the model is shown first
+        order = [*stages, *(name for name in names if name not in stages)]
+        self._file = HDF5File(self.path, self._mode,
+                              parameters={**self._about, "units": unit_ranges(out), "order": order})
         if spiking:
             self._events = self._file.events(SPIKES)
         self._sinks = {name: self._file.dataset(name, frame_rate=self._rate, start_time=out.start_time,

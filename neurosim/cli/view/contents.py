@@ -87,11 +87,14 @@ def read_contents(path: str | Path) -> Contents:
         found = [_spikes(h5, name, file) for name in tables[:SHOWN]]
     if not tables and not datasets:
         raise StreamError(f"neurosim view: {file} holds neither frames nor spikes")
-    frames = [_frames(file, name) for name in datasets[:SHOWN]]
     try:
         about = json.loads(text) if text else {}
     except ValueError as error:
         raise StreamError(f"neurosim view: {file} is damaged: what it says about itself is not JSON ({error})") from error
+    said = about.get("order") if isinstance(about, dict) else None
+    order = [str(name) for name in said] if isinstance(said, list) else []
+    datasets.sort(key=lambda name: order.index(name) if name in order else len(order))
+    frames = [_frames(file, name) for name in datasets[:SHOWN]]
     return Contents(file, about if isinstance(about, dict) else {"parameters": about}, frames, found,
                     datasets[SHOWN:] + tables[SHOWN:])
 

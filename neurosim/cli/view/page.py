@@ -21,7 +21,8 @@ STYLE = """
 body { font-family: sans-serif; color: #1f2d3d; max-width: 1120px; margin: 1.5em auto; padding: 0 1em; }
 h1 { font-size: 1.5em; } h2 { font-size: 1.15em; border-bottom: 1px solid #c8d3df; margin-top: 1.8em; }
 img { max-width: 100%; } table { border-collapse: collapse; font-size: 0.9em; }
-td, th { padding: 0.15em 0.9em 0.15em 0; vertical-align: top; } .note { color: #5b6b7b; font-size: 0.9em; }
+td, th { padding: 0.15em 0.9em 0.15em 0.4em; vertical-align: top; } tr:nth-child(even) td { background: #f3f6f9; }
+.note { color: #5b6b7b; font-size: 0.9em; }
 """
 SHORT, MOST = 150, 2000  # letters of a value, rows of a table
 

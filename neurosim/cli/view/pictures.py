@@ -14,6 +14,7 @@ from neurosim.plot._canvas import BLUE, CYCLE, SIGNED, colours, span
 from .contents import Frames, Spikes
 
 SPIKES = "spikes per frame"
+WIDE = 11.2  # inches, as wide as the page
 
 
 def url(figure: Any) -> str:
@@ -45,7 +46,7 @@ def maps(frames: Frames, degrees: float | None) -> str:
     shown = [*frames.some * factor, frames.average * factor]
     signed = bool(np.nanmin(frames.low, initial=0.0) < 0)
     ratio = min(2.0, max(0.4, frames.some.shape[1] / frames.some.shape[2]))
-    figure = new_figure(1.75 * len(shown) + 0.6, 1.55 * ratio + 1.15)
+    figure = new_figure(WIDE * (len(shown) + 1.2) / 8.2, 1.28 * ratio + 0.72)
     axes = figure.subplots(1, len(shown), squeeze=False)[0]
     height, width = (n / (degrees or 1.0) for n in frames.some.shape[1:])
     limits = span(np.stack(shown[:-1]), signed), span(shown[-1], signed)
@@ -61,7 +62,7 @@ def maps(frames: Frames, degrees: float | None) -> str:
         panel.set_xlabel("x (deg)" if degrees else "x (pixel)", fontsize=8)
         if number >= len(shown) - 2:
             group = [panel] if at is None else list(axes[:-1])
-            bar = figure.colorbar(drawn, ax=group, shrink=0.75, aspect=18, pad=0.01)
+            bar = figure.colorbar(drawn, ax=group, shrink=0.96, aspect=18, pad=0.01 if at is not None else 0.05)
             bar.ax.tick_params(labelsize=7)
             bar.set_label(unit, fontsize=8)
     axes[0].set_ylabel("y (deg)" if degrees else "y (pixel)", fontsize=8)
@@ -71,7 +72,7 @@ def maps(frames: Frames, degrees: float | None) -> str:
 def course(frames: Frames) -> str:
     """The mean over pixels against time, and their range (for spikes the mean only)."""
     factor, unit = scaled(frames)
-    figure = new_figure(9.5, 2.3)
+    figure = new_figure(WIDE, 2.3)
     panel = figure.subplots()
     if factor == 1.0 and frames.shape and np.prod(frames.shape) > 1:
         panel.fill_between(frames.time, frames.low, frames.high, color=BLUE, alpha=0.25, linewidth=0, label="range")
@@ -87,7 +88,7 @@ def course(frames: Frames) -> str:
 def raster(spikes: Spikes, ranges: Mapping[str, Sequence[int]]) -> str:
     """Spikes by unit and time, layers in colours of their own, and the mean rate of all units."""
     units = max([spikes.units, 1, *(stop for _, stop in ranges.values())])
-    figure = new_figure(9.5, 4.6)
+    figure = new_figure(WIDE, 4.6)
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     layers = ranges or {"": (0, units)}
     size = float(np.clip(220 / units, 0.9, 8.0))
@@ -112,12 +113,14 @@ def preview(stored: Mapping[str, Any]) -> str:
     count, height, width = (int(n) for n in stored["shape"])
     pixels = np.frombuffer(base64.b64decode(stored["pixels"]), np.uint8).reshape(count, height, width)
     low, high = (float(x) for x in stored["limits"])
-    figure = new_figure(1.75 * count + 0.6, 1.55 * min(2.0, max(0.4, height / width)) + 0.9)
+    figure = new_figure(WIDE * (count + 0.7) / 6.7, 1.62 * min(2.0, max(0.4, height / width)) + 0.35)
     axes = figure.subplots(1, count, squeeze=False)[0]
     for panel, frame, second in zip(axes, pixels, stored["seconds"], strict=True):
         drawn = panel.imshow(low + frame / 255.0 * (high - low), cmap="gray", vmin=low, vmax=high if high > low else low + 1)
         panel.set_title(f"{float(second):.4g} s", fontsize=9)
         panel.set_xticks([])
         panel.set_yticks([])
-    figure.colorbar(drawn, ax=list(axes), shrink=0.75, aspect=18, pad=0.01).ax.tick_params(labelsize=7)
+    bar = figure.colorbar(drawn, ax=list(axes), shrink=0.96, aspect=18, pad=0.01)
+    bar.ax.tick_params(labelsize=7)
+    bar.set_label("input, as it came", fontsize=8)
     return url(figure)
