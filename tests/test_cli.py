@@ -144,7 +144,9 @@ def test_run_writes_only_what_is_asked_for(movie: Path, tmp_path: Path) -> None:
 
 # ---- failures -------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(("argv", "text"), [
-    (["run", "Retinal", "MOVIE", "-o", "OUT"], r"no model is called 'Retinal'; choose from \['filters\."),
+    (["run", "Retinal", "MOVIE", "-o", "OUT"], r"no model is called 'Retinal'; did you mean Retina\?"),
+    (["run", "Brain", "MOVIE", "-o", "OUT"], r"no model is called 'Brain'; choose from \['filters\."),
+    (["run", "RF", "MOVIE", "-o", "OUT"], r"several models are called 'RF'; choose from \['filters.RF', 'models.RF'\]"),
     (["run", "TemporalLowPass", "MOVIE"], "required: -o/--output"),
     (["run", "TemporalLowPass", "MOVIE", "-o", "OUT", "--dt", "0"], "at least 1 .*'0'"),
     (["run", "TemporalLowPass", "MOVIE", "-o", "OUT", "--set", "tau"], "must be path=value"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import inspect
 import json
 from collections.abc import Sequence
@@ -41,11 +42,13 @@ def needed(kind: type) -> list[str]:
 def layer_class(name: str) -> type[neurosim.Layer]:
     """The layer of this name; the sub-module may be left out. Raises UsageError."""
     known = public_layers()
-    meant = [kind for path, kind in known.items() if name in (path, path.rpartition(".")[2])]
+    meant = [path for path in known if name in (path, path.rpartition(".")[2])]
     if len(meant) != 1:
-        raise UsageError(f"MODEL: {'several models are called' if meant else 'no model is called'} {name!r}; choose "
-                         f"from {list(known)}")
-    return meant[0]
+        short = [path.rpartition(".")[2] for path in known]
+        near = [] if meant else difflib.get_close_matches(name.rpartition(".")[2], short, n=3)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"choose from {meant or list(known)}"
+        raise UsageError(f"MODEL: {'several models are called' if meant else 'no model is called'} {name!r}; {hint}")
+    return known[meant[0]]
 
 
 def number(path: str, text: str) -> Any:

@@ -22,7 +22,9 @@ SINGLE = (".npy", ".mkv", ".mp4")
 SPIKES = "spikes"
 
 # Of the outputs of layers whose numbers have a unit, by class, and of their signals, by name.
-UNITS = {"GanglionSpiking": "spikes per frame", "GanglionInput": "Hz"}
+COUNTS = "spikes per frame"
+UNITS = {"GanglionSpiking": COUNTS, "GanglionInput": "Hz", "LIF": COUNTS, "RefractoryLIF": COUNTS, "Izhikevich": COUNTS,
+         "AdaptiveExponential": COUNTS, "Poisson": COUNTS, "HodgkinHuxley": "mV"}
 SIGNAL_UNITS = {"adaptation": "Hz"}
 
 

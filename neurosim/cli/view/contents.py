@@ -79,18 +79,18 @@ class Contents:
 
 def read_contents(path: str | Path) -> Contents:
     """Reads a result. Raises StreamError for what is no HDF5 file, is damaged, or holds nothing that can be shown."""
-    file = readable("neurosim view", path)
-    with open_hdf5("neurosim view", file) as h5:
+    file = readable("FILE", path)
+    with open_hdf5("FILE", file) as h5:
         text = get_text(h5.attrs, "parameters")
         tables = names(h5, lambda item: item.dtype == EVENT)
         datasets = names(h5, lambda item: item.dtype != EVENT and holds_frames(item))
         found = [_spikes(h5, name, file) for name in tables[:SHOWN]]
     if not tables and not datasets:
-        raise StreamError(f"neurosim view: {file} holds neither frames nor spikes")
+        raise StreamError(f"FILE: {file} holds neither frames nor spikes")
     try:
         about = json.loads(text) if text else {}
     except ValueError as error:
-        raise StreamError(f"neurosim view: {file} is damaged: what it says about itself is not JSON ({error})") from error
+        raise StreamError(f"FILE: {file} is damaged: what it says about itself is not JSON ({error})") from error
     said = about.get("order") if isinstance(about, dict) else None
     order = [str(name) for name in said] if isinstance(said, list) else []
     datasets.sort(key=lambda name: order.index(name) if name in order else len(order))
@@ -157,7 +157,7 @@ def _spikes(h5: Any, name: str, path: Path) -> Spikes:
             unit.append(kept["unit"])
             time.append(kept["time"])
     except (OSError, RuntimeError, ValueError) as error:
-        raise StreamError(f"neurosim view: {name!r} in {path} cannot be read, the file is damaged ({error})") from error
+        raise StreamError(f"FILE: {name!r} in {path} cannot be read, the file is damaged ({error})") from error
     none = np.zeros(0)
     return Spikes(name, count, np.concatenate(unit) if unit else none, np.concatenate(time) if time else none, edges, counts,
                   units)
