@@ -56,7 +56,7 @@ class Wiring:
         if self.input_dim is not None:
             if self.input_dim != input_dim:
                 raise ParameterError(f"{type(self).__name__}.build", "input_dim",
-                                     f"this wiring was built for {self.input_dim} inputs", input_dim)
+                                     f"this wiring was built for {self.input_dim} inputs; make another one", input_dim)
             return
         self.set_input_dim(int(input_dim))
         self._make()

@@ -85,9 +85,10 @@ class Sequence(nn.Module):
         if not self.return_sequences:
             y = y[:, 0]
         elif batched and not self.batch_first:
-            y = y.transpose(0, 1).contiguous()
+            y = y.transpose(0, 1)
         if not batched:
             y, h, c = y[0], h[0], None if c is None else c[0]
+        y = y.contiguous()  # scripts call view
         return y, h if c is None else (h, c)
 
     def _states(self, hx: Any, x: Tensor, batched: bool) -> tuple[Tensor, Tensor | None]:
