@@ -338,6 +338,12 @@ class Layer(Fitting, Remembering):
         state["_taps"] = None
         return state
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        if isinstance(self.optimizer, torch.optim.LBFGS) and not hasattr(self.optimizer, "_params"):
+            self.optimizer._params = self.optimizer.param_groups[0]["params"]  # torch forgets them in a copy
+            self.optimizer._numel_cache = None
+
     # ---- what a person sees ---------------------------------------------------------------------------------------
     def __repr__(self) -> str:
         inner = "".join(f"\n  ({name}): " + repr(child).replace("\n", "\n  ") for name, child in self.named_children())

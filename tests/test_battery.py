@@ -280,6 +280,12 @@ def test_completion_finds_every_parameter(case: Case):
         assert path.replace(".", "_") in dir(layer.p._all)
 
 
+def whole(out: Output, frames: int = 12) -> torch.Tensor:
+    """The first output with zeros for the first frames where a layer gives none, which do not count."""
+    missing = frames - out[0].shape[out.axes.time]
+    return torch.cat([torch.zeros_like(out[0].narrow(out.axes.time, 0, missing)), out[0]], out.axes.time)
+
+
 @every
 def test_optimize_leaves_what_running_leaves(case: Case):
     """In chunks of 5, the last one ragged; the goal in the same chunks, so that not even a rounding is left."""
@@ -288,10 +294,27 @@ def test_optimize_leaves_what_running_leaves(case: Case):
         pytest.skip("nothing to fit")
     x = case.input(torch.float64, 12)
     out = other.run(x, 5)
-    if out[0].shape[out.axes.time] != 12:
-        pytest.skip("gives another number of frames than it takes")
     layer.set_optimizer.SGD(lr=0.0)
-    assert layer.optimize(x, out[0], dt=5) == [0.0, 0.0, 0.0]
+    assert layer.optimize(x, whole(out), dt=5) == [0.0, 0.0, 0.0]
     assert layer._stacks == {}
     for name, value in layer.get_state().items():
         assert torch.equal(value, other.get_state()[name])
+
+
+@every
+def test_a_line_search_leaves_what_running_leaves(case: Case):
+    """However often LBFGS evaluates a chunk: the state is the one under the parameters that it accepts."""
+    layer = case.make(torch.float64)
+    if not any(p.requires_grad for p in layer.parameters()):
+        pytest.skip("nothing to fit")
+    x = case.input(torch.float64, 10)
+    out = case.make(torch.float64).run(x, 5)
+    layer.set_optimizer.LBFGS(lr=1e-3, max_iter=3, line_search_fn="strong_wolfe")
+    goals = (0.9 * whole(out, 10)).split(5, out.axes.time)
+    for part, wanted in zip(x.split(5, layer.axes.time), goals, strict=True):
+        twin = copy.deepcopy(layer)
+        layer.optimize(part, wanted)
+        twin.load_state_dict(layer.state_dict())
+        twin.run(part)
+        for name, value in layer.get_state().items():
+            assert torch.equal(value, twin.get_state()[name])

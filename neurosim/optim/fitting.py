@@ -12,9 +12,9 @@ from typing import Any
 import torch
 
 from .._errors import InputError, ParameterError, StateError
-from ..streams.base import Source, whole
+from ..streams.base import whole
 from .callbacks import Callback
-from .goals import Loss, recordings
+from .goals import Loss, recordings, rewind, sources_of
 from .history import History
 from .penalties import Penalty
 from .selector import made
@@ -55,14 +55,17 @@ def fit(layer: Any, x: Any, y: Any, *, epochs: int = 100, dt: int | None = None,
     patience = None if patience is None else whole(where, "patience", patience, 1)
     train = recordings(where, x, y)
     held_out = [] if validation is None else validation_pairs(where, validation)
-    sources = [(one, one.position) for pair in [*train, *held_out] for one in parts(pair) if isinstance(one, Source)]
+    sources = [(one, one.position) for pair in [*train, *held_out] for one in sources_of(*pair)]
     if epochs > 1 and any(not source.seekable for source, _ in sources):
         raise InputError(f"{where}: a source that cannot seek is read for one epoch only; give epochs=1, a file or an array")
     if optimizer is None and layer.optimizer is None:
         layer.set_optimizer.Adam(lr=0.01)
     optimizer = layer.optimizer if optimizer is None else made(layer, optimizer)
-    if callable(scheduler) and not hasattr(scheduler, "step"):
-        scheduler = scheduler(optimizer)
+    scheduler = scheduler_for(where, scheduler, optimizer)
+    for hook in callbacks:
+        if not all(callable(getattr(hook, name, None)) for name in ("begin", "epoch", "end")):
+            raise ParameterError(where, "callbacks", "need the methods begin, epoch and end; derive them from "
+                                 "neurosim.optim.Callback", hook)
     options = {"dt": dt, "loss_fn": loss_fn, "t_skip": t_skip}
     steps = {"optimizer": optimizer, "window": window, "penalty": penalty, "clip": clip}
     history, best = History(), None
@@ -108,10 +111,17 @@ def fit(layer: Any, x: Any, y: Any, *, epochs: int = 100, dt: int | None = None,
 signature = inspect.signature(fit)
 
 
-def parts(pair: tuple[Any, Any]) -> list[Any]:
-    """Everything in a pair that may be a source."""
-    x, y = pair
-    return [x, *(y.values() if isinstance(y, Mapping) else [y])]
+def scheduler_for(where: str, scheduler: Any, optimizer: torch.optim.Optimizer) -> Any:
+    """A scheduler from one, its class or a function that makes one, or None. Raises ParameterError."""
+    if callable(scheduler) and not hasattr(scheduler, "optimizer"):
+        scheduler = scheduler(optimizer)
+    if scheduler is not None and not callable(getattr(scheduler, "step", None)):
+        raise ParameterError(where, "scheduler", "must be a learning-rate scheduler of torch, or a function that makes one "
+                             "from the optimizer", scheduler)
+    if scheduler is not None and getattr(scheduler, "optimizer", optimizer) is not optimizer:
+        raise ParameterError(where, "scheduler", "belongs to another optimizer than the one of this fit; give a function that "
+                             "makes it, such as lambda optimizer: ExponentialLR(optimizer, 0.9)", type(scheduler).__name__)
+    return scheduler
 
 
 def validation_pairs(where: str, validation: Any) -> list[tuple[Any, Any]]:
@@ -119,13 +129,6 @@ def validation_pairs(where: str, validation: Any) -> list[tuple[Any, Any]]:
     if not isinstance(validation, tuple | list) or len(validation) != 2:
         raise ParameterError(where, "validation", "must be (x, y), input and goal, or ([x, ...], [y, ...])", validation)
     return recordings(where, *validation)
-
-
-def rewind(sources: Sequence[tuple[Source, int]]) -> None:
-    """Every source to where it was."""
-    for source, position in sources:
-        if source.position != position:
-            source.seek(position)
 
 
 def mean_loss(layer: Any, train: Sequence[tuple[Any, Any]], options: dict[str, Any]) -> float:
@@ -180,7 +183,8 @@ class bar:
 def save(path: Path, layer: Any, optimizer: Any, scheduler: Any, plan: dict[str, Any], history: History, best: Any) -> None:
     """Writes all that the next epoch needs to a new file and puts it in the place of the old one."""
     content = {"plan": plan, "parameters": layer._raw_parameters(), "optimizer": optimizer.state_dict(),
-               "scheduler": None if scheduler is None else scheduler.state_dict(), "history": history.to_dict(), "best": best}
+               "scheduler": None if scheduler is None else scheduler.state_dict(), "history": history.to_dict(), "best": best,
+               "random": torch.get_rng_state()}
     new = path.with_name(path.name + ".new")
     with new.open("wb") as file:
         torch.save(content, file)
@@ -206,4 +210,5 @@ def resume(where: str, path: Path, layer: Any, optimizer: Any, scheduler: Any, p
     optimizer.load_state_dict(content["optimizer"])
     if scheduler is not None:
         scheduler.load_state_dict(content["scheduler"])
+    torch.set_rng_state(content["random"])  # parts of torch's own, such as dropout, draw from it
     return History(**content["history"]), content["best"]

@@ -67,6 +67,18 @@ def is_list_of_recordings(x: Any) -> bool:
     return isinstance(x, list | tuple) and len(x) > 0 and not isinstance(x[0], int | float)
 
 
+def sources_of(x: Any, y: Any) -> list[Source]:
+    """Every source among an input and its goals."""
+    return [one for one in (x, *(y.values() if isinstance(y, Mapping) else (y,))) if isinstance(one, Source)]
+
+
+def rewind(sources: Sequence[tuple[Source, int]]) -> None:
+    """Every source to where it was."""
+    for source, position in sources:
+        if source.position != position:
+            source.seek(position)
+
+
 def as_chunk(goal: Any, axes: Axes) -> Any:
     """A goal with axes that `Feed` takes: (time,) is the course of one pixel of a video."""
     if axes is VIDEO and not isinstance(goal, Source | Output | str) and getattr(goal, "ndim", 0) == 1:
@@ -143,33 +155,42 @@ def as_goal(layer: Any, goal: Any) -> Tensor:
 
 
 def loss_between(layer: Any, output: Any, goals: Mapping[Any, tuple[Tensor, Axes]], lead: int, skip: int,
-                 loss_fn: Loss) -> Tensor:
-    """The sum of the losses of all goals.
+                 loss_fn: Loss) -> tuple[Tensor, int]:
+    """The sum of the losses of all goals, and over how many frames.
 
     Args:
-        output: what the layer gave for `lead` earlier frames and those of the goals.
+        output: what the layer gave for `lead` earlier frames and those of the goals. One that starts with fewer frames (a
+            convolution that waits for its whole history) is compared with the last frames of the goal.
         goals: by name or number of the output.
         skip: so many first frames of the goals do not count.
     Raises: InputError, UnknownName.
     """
-    total = None
+    total, counted = None, 0
     for name, (goal, axes) in goals.items():
         out = output[name] if isinstance(output, Output) else output
-        time = axes.time
-        if lead:
-            out = out.narrow(time, lead, out.shape[time] - lead)
-        if out.shape != goal.shape:
+        time, frames = axes.time, goal.shape[axes.time]
+        if lead:  # the last frames; an output that starts late lacks earlier ones
+            given = min(out.shape[time], frames)
+            out = out.narrow(time, out.shape[time] - given, given)
+        given = out.shape[time]
+        skip = max(skip, frames - given)
+        if out.narrow(time, 0, 0).shape != goal.narrow(time, 0, 0).shape or given > frames:
             raise InputError(f"{type(layer).__name__}: the goal must have the shape of the output, {tuple(out.shape)} "
                              f"(got {tuple(goal.shape)})")
-        if skip:
-            n = out.shape[time] - skip
-            out, goal = out.narrow(time, skip, n), goal.narrow(time, skip, n)
+        counted = frames - skip
+        if not counted:
+            raise InputError(f"{type(layer).__name__}: gives no output for the first {frames} frames, so there is nothing to "
+                             "compare with the goal; give more frames per chunk (dt), or leave them out (t_skip)")
+        if out.shape[time] != counted:
+            out = out.narrow(time, out.shape[time] - counted, counted)
+        if counted != frames:
+            goal = goal.narrow(time, skip, counted)
         loss = loss_fn(out, goal)
         if not isinstance(loss, Tensor) or loss.numel() != 1:
             raise ParameterError(type(layer).__name__, "loss_fn", "must return a tensor with one element", loss)
         total = loss if total is None else total + loss
     assert total is not None
-    return total
+    return total, counted
 
 
 def recordings(where: str, x: Any, y: Any) -> list[tuple[Any, Any]]:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from .._errors import InputError, ParameterError, StateError
+from .._param import Parameter
 from .._stacks import Remembering
 from .._tree import Shown
 from ..streams.base import whole
 from . import fitting
-from .goals import Loss, as_goal, loss_between, loss_function, pairs, penalties
+from .goals import Loss, as_goal, loss_between, loss_function, pairs, penalties, rewind, sources_of
 from .history import History
 from .penalties import Penalty
 from .ranges import project, ranged
@@ -55,8 +56,9 @@ class Fitting(Remembering):
 
         Args:
             x: input, as for `run`.
-            y: goal, what the (first) output should be: array, tensor, `Output` or source with the same number of frames; a dict
-                of such by the name of an output, whose losses are added. A source of another rate or start is aligned by time.
+            y: goal, what the (first) output should be: array, tensor, `Output` or source with as many frames as the input; or a
+                dict of such by the name of an output, whose losses are added. A source of another rate or start is aligned by
+                time. Where the layer gives no output (first frames without `time_pad`) the goal does not count.
             dt: frames per chunk, through which gradients go; None for one chunk.
             optimizer: instead of the one chosen by `set_optimizer`: an optimizer, its class or its name.
             loss_fn: `loss_fn(output, goal)`, a scalar, or a name in `neurosim.analysis.LOSSES`; None: mean squared error.
@@ -74,6 +76,8 @@ class Fitting(Remembering):
                                  "layer.set_optimizer.Adam(lr=0.01), or pass optimizer=")
         if clip is not None and not clip > 0:
             raise ParameterError(where, "clip", "must be above 0", clip)
+        if torch.is_inference_mode_enabled():
+            raise StateError(f"{where}.optimize: there are no gradients under torch.inference_mode(); leave it first")
         step = _Step(self, optimizer, loss_function(where, loss_fn), penalties(self, penalty), clip, window)
         return [loss for part, goals, skip, _ in pairs(self, x, y, dt, t_skip) if (loss := step(part, goals, skip)) is not None]
 
@@ -81,12 +85,15 @@ class Fitting(Remembering):
                      t_skip: int = 0) -> float:
         """The loss over the whole input, from the present state; without side effects.
 
+        Sources that can seek are afterwards where they were.
+
         Args:
             x, y, dt, loss_fn, t_skip: as for `optimize`.
         Returns: the mean of the chunks' losses, weighted by their frames.
         Raises: as `optimize`; InputError when `t_skip` leaves nothing to score.
         """
         before = self._snapshot()
+        sources = [(source, source.position) for source in sources_of(x, y) if source.seekable]
         function = loss_function(type(self).__name__, loss_fn)
         total, counted = 0.0, 0
         try:
@@ -95,10 +102,12 @@ class Fitting(Remembering):
                     out = self(part)
                     if frames > skip:
                         ready = {name: (as_goal(self, goal), axes) for name, (goal, axes) in goals.items()}
-                        total += (frames - skip) * float(loss_between(self, out, ready, 0, skip, function))
-                        counted += frames - skip
+                        loss, scored = loss_between(self, out, ready, 0, skip, function)
+                        total += scored * float(loss)
+                        counted += scored
         finally:
             self._restore(before)
+            rewind(sources)
         if not counted:
             raise InputError(f"{type(self).__name__}.compute_loss: no frame is left to score; t_skip={t_skip}")
         return total / counted
@@ -120,6 +129,25 @@ class _Step:
         self.earlier: deque[tuple[Any, Any]] = deque()  # chunks before this one, and the state before each
         self.values: list[Tensor] = [p for group in optimizer.param_groups for p in group["params"]]
         self.ranged = ranged(self.values)
+        self.backward = getattr(optimizer, "needs_gradient", True)
+        mine = {id(p) for p in layer.parameters()}
+        self.foreign = [p for p in self.values if p.requires_grad and id(p) not in mine]
+        if self.backward and not any(p.requires_grad for p in self.values):
+            raise ParameterError(type(layer).__name__, "optimize", "none of the optimizer's parameters requires a gradient any "
+                                 "more; call requires_grad_(True) on those to fit")
+        if not self.backward:
+            self.refuse(self.foreign)
+        follow(optimizer)
+
+    def refuse(self, strangers: Sequence[Tensor]) -> None:
+        """Raises StateError when there are any: parameters of the optimizer that are not of the layer, and do nothing."""
+        if strangers:
+            one = strangers[0]
+            name = one.spec.name if isinstance(one, Parameter) else "a tensor"
+            raise StateError(f"{type(self.layer).__name__}.optimize: the optimizer holds {name} of shape {tuple(one.shape)}, "
+                             "which is not a parameter of the layer (any more: a kernel of another size is another parameter) "
+                             "and has no influence on the loss; choose the optimizer anew, such as "
+                             f"layer.set_optimizer.{type(self.optimizer).__name__}(...)")
 
     def __call__(self, part: Any, goals: dict[Any, Any], skip: int) -> float | None:
         """The loss before the step; None where no frame counts."""
@@ -158,14 +186,14 @@ class _Step:
         good = [p.detach().clone() for p in self.values]
         inside = [before for (_, spec), before in zip(self.ranged, self._good_of_ranged(good), strict=True)]
         losses: list[float] = []
-        backward, forgiving = getattr(optimizer, "needs_gradient", True), getattr(optimizer, "accepts_lost_loss", False)
+        backward, forgiving = self.backward, getattr(optimizer, "accepts_lost_loss", False)
 
         def closure() -> Tensor:
             project(self.ranged, inside)
             layer._restore(begin)
             optimizer.zero_grad()
             with torch.set_grad_enabled(backward):
-                loss = loss_between(layer, layer(whole_input), goals, lead, skip, self.loss_fn)
+                loss, _ = loss_between(layer, layer(whole_input), goals, lead, skip, self.loss_fn)
                 losses.append(loss.item())
                 if not torch.isfinite(loss.detach()) and (len(losses) == 1 or not forgiving):
                     raise StateError(f"{type(layer).__name__}.optimize: the loss became {loss.item()}; parameters are back at "
@@ -199,6 +227,7 @@ class _Step:
             raise ParameterError(type(self.layer).__name__, "optimize", "no gradient reaches the parameters that are fitted; "
                                  "use layer.set_optimizer.FiniteDifference(lr=...), or a layer with surrogate gradients")
         loss.backward(inputs=[p for p in self.values if p.requires_grad])
+        self.refuse([p for p in self.foreign if p.grad is None])
         if self.clip is not None:
             torch.nn.utils.clip_grad_norm_(self.values, self.clip)
 
@@ -220,3 +249,12 @@ class _Step:
                     self.earlier[index] = (earlier, layer._snapshot())
                     layer(earlier)
             layer(part)
+
+
+def follow(optimizer: torch.optim.Optimizer) -> None:
+    """Moments in the dtype and on the device of their parameters, which may have changed since."""
+    for p, moments in optimizer.state.items():
+        if any(isinstance(x, Tensor) and x.is_floating_point() and name != "step" and (x.dtype, x.device) != (p.dtype, p.device)
+               for name, x in moments.items()):
+            optimizer.load_state_dict(optimizer.state_dict())  # torch casts them
+            return

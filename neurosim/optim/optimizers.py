@@ -84,6 +84,9 @@ class FiniteDifference(torch.optim.Optimizer):
         """As torch's."""
         return self.inner.state_dict()
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "inner": self.inner}
+
 
 class CautiousLBFGS(torch.optim.LBFGS):
     """LBFGS that takes a step back when the loss has risen (or is lost), and then goes on more carefully.
@@ -92,7 +95,8 @@ class CautiousLBFGS(torch.optim.LBFGS):
     rate is multiplied by `caution`; a step that succeeds brings it back towards `lr` by the same factor.
 
     Args:
-        params, lr, options: as for torch.optim.LBFGS.
+        params, lr, max_iter, max_eval, tolerance_grad, tolerance_change, history_size, line_search_fn: as for
+            torch.optim.LBFGS.
         caution: between 0 and 1.
     Raises: ParameterError.
     Reference: convis, `CautiousLBFGS`; Nocedal & Wright, Numerical Optimization (2006), algorithm 7.5.
@@ -112,10 +116,12 @@ class CautiousLBFGS(torch.optim.LBFGS):
 
     accepts_lost_loss = True
 
-    def __init__(self, params: Any, lr: float = 1.0, *, caution: float = 0.5, **options: Any) -> None:
+    def __init__(self, params: Any, lr: float = 1.0, max_iter: int = 20, max_eval: int | None = None,
+                 tolerance_grad: float = 1e-7, tolerance_change: float = 1e-9, history_size: int = 100,
+                 line_search_fn: str | None = None, *, caution: float = 0.5) -> None:
         if not 0 < caution < 1:
             raise ParameterError("CautiousLBFGS", "caution", "must lie in (0, 1)", caution)
-        super().__init__(params, lr=lr, **options)
+        super().__init__(params, lr, max_iter, max_eval, tolerance_grad, tolerance_change, history_size, line_search_fn)
         self.param_groups[0].setdefault("caution", caution)
         self.param_groups[0].setdefault("full_lr", lr)
 
@@ -171,6 +177,9 @@ class Scipy(torch.optim.Optimizer):
             raise ParameterError("Scipy", "method", f"choose from {list(self.METHODS)}", method)
         super().__init__(params, {})
         self.method, self.options = method, {"maxiter": max_iter, **options}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "method": self.method, "options": self.options}
 
     @property
     def needs_gradient(self) -> bool:

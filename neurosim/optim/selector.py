@@ -36,6 +36,9 @@ def made(layer: Any, optimizer: Any, *args: Any, **kwargs: Any) -> torch.optim.O
     Raises: ParameterError, UnknownName.
     """
     if isinstance(optimizer, torch.optim.Optimizer):
+        if args or kwargs:
+            raise ParameterError("set_optimizer", "optimizer", "is made already; give its options to it, or its class and "
+                                 "options here", type(optimizer).__name__)
         return optimizer
     if isinstance(optimizer, str):
         if optimizer in Scipy.METHODS:
@@ -52,7 +55,12 @@ def made(layer: Any, optimizer: Any, *args: Any, **kwargs: Any) -> torch.optim.O
         args = ([args[0]], *args[1:])
     elif args and not isinstance(args[0], Iterable):
         raise ParameterError("set_optimizer", "params", "give options by name, set_optimizer.SGD(lr=0.1)", args[0])
-    return optimizer(*args, **kwargs)
+    try:
+        return optimizer(*args, **kwargs)
+    except (TypeError, ValueError) as error:  # an option that it does not have, a value or a parameter that it does not take
+        options = [name for name in inspect.signature(optimizer).parameters if name != "params"]
+        raise ParameterError("set_optimizer", optimizer.__name__, f"{error}. Its options are {options}; the parameters to fit "
+                             f"may be given first: set_optimizer.{optimizer.__name__}([layer.p.name], ...)") from error
 
 
 class OptimizerSelector:

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+import neurosim
 from neurosim import InputError, Layer, ParameterError, StateError
 from neurosim.filters import Conv3d, TemporalLowPass
 from neurosim.optim import Callback, History
@@ -140,6 +141,26 @@ def test_an_interrupted_fit_goes_on_bit_for_bit(tmp_path: Path, optimizer: str) 
         kernel().fit(x, response(x), checkpoint=path)
 
 
+def test_what_torch_draws_goes_on_too(tmp_path: Path) -> None:
+    """Dropout of torch's own draws from torch's generator."""
+    x = noise(30, 2, 2)
+
+    def fit(**options: object) -> Tensor:
+        model = neurosim.models.Sequential(kernel(), torch.nn.Dropout(0.5)).train()
+        model.set_optimizer.SGD(lr=0.1)
+        model.fit(x, response(x), epochs=4, dt=10, **options)
+        return model[0].weight.detach()
+
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        whole = fit()
+        torch.manual_seed(3)
+        with pytest.raises(ZeroDivisionError):
+            fit(checkpoint=tmp_path / "fit", callbacks=[Stop(2, ZeroDivisionError)])
+        torch.manual_seed(4)
+        assert torch.equal(fit(checkpoint=tmp_path / "fit"), whole)
+
+
 def test_ctrl_c_keeps_what_was_learned(caplog: pytest.LogCaptureFixture) -> None:
     x = noise(30, 2, 2)
     conv = kernel()
@@ -163,6 +184,13 @@ def test_refusals() -> None:
                           ({"patience": 0}, "at least 1"),
                           ({"validation": 3}, r"validation: must be \(x, y\)"), ({"t_skip": 10}, "no frame is left to fit")):
         with pytest.raises((ParameterError, InputError), match=text):
+            conv.fit(x, x, **options)
+    conv.set_optimizer.SGD(lr=0.1)
+    other = torch.optim.SGD(conv.parameters(), lr=0.1)
+    for options, text in (({"scheduler": "StepLR"}, "must be a learning-rate scheduler of torch"),
+                          ({"scheduler": torch.optim.lr_scheduler.StepLR(other, 1)}, "belongs to another optimizer"),
+                          ({"callbacks": [print]}, "need the methods begin, epoch and end")):
+        with pytest.raises(ParameterError, match=text):
             conv.fit(x, x, **options)
     with pytest.raises(InputError, match="as many goals as inputs are needed"):
         conv.fit([x, x], [x])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -259,3 +260,103 @@ def test_streams_of_other_rates_are_aligned() -> None:
     source, goal = SequenceStream(x, frame_rate=200.0), SequenceStream(y, frame_rate=100.0, start_time=0.05)
     expected = layer.compute_loss(x[10:], np.repeat(y, 2, 0))
     assert layer.compute_loss(source, goal, dt=7) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("optimizer", ["Adam", "FiniteDifference", "L-BFGS-B"])
+@pytest.mark.parametrize("change", [lambda conv: conv.set_weight(np.ones((4, 1, 1))), lambda conv: conv.gaussian(0.2)])
+def test_a_parameter_that_is_no_longer_the_layer_s_is_refused(optimizer: str, change: Callable[[Conv3d], None]) -> None:
+    model = LN(bias=True, dtype=F64)
+    model.conv.set_weight(np.ones((3, 1, 1)))
+    x = noise(20, 2, 2)
+    model.set_optimizer(optimizer)
+    model.optimize(x, x)
+    change(model.conv)
+    model.clear_state()
+    before = model.get_parameters()
+    text = r"the optimizer holds weight of shape \(1, 1, 3, 1, 1\), which is not a parameter .* choose the optimizer anew"
+    with pytest.raises(StateError, match=text):
+        model.optimize(x, x)
+    for name, value in model.get_parameters().items():
+        np.testing.assert_array_equal(value, before[name])
+    model.set_optimizer(optimizer)
+    model.optimize(x, x)
+
+
+def test_parameters_of_a_loss_are_fitted_along() -> None:
+    """A readout outside of the layer, in the same optimizer."""
+    layer, readout = TemporalLowPass(dtype=F64), torch.nn.Parameter(torch.ones((), dtype=F64))
+    optimizer = torch.optim.SGD([layer.tau, readout], lr=1e-4)
+    x = noise(20, 2, 2)
+    layer.optimize(x, x, optimizer=optimizer, loss_fn=lambda output, goal: ((readout * output - goal) ** 2).mean())
+    assert readout.item() != 1.0
+
+
+def test_moments_follow_a_layer_to_another_dtype() -> None:
+    layer, x = TemporalLowPass(), noise(20, 2, 2)
+    layer.set_optimizer.Adam(lr=1e-3)
+    layer.optimize(x.float(), x.float() / 2)
+    layer.double()
+    layer.clear_state()
+    layer.optimize(x, x / 2)
+    moments = layer.optimizer.state[layer.tau]
+    assert moments["exp_avg"].dtype == F64 and moments["step"] == 2
+
+
+def test_without_gradients_there_is_a_word() -> None:
+    layer, x = TemporalLowPass(dtype=F64), noise(20, 2, 2)
+    with pytest.raises(ParameterError, match=r"has no optimizer; choose one first, such as layer.set_optimizer.Adam"):
+        layer.optimize(x, x)
+    layer.set_optimizer.Adam(lr=1e-3)
+    with torch.no_grad():
+        layer.optimize(x, x)  # fits all the same
+    with torch.inference_mode(), pytest.raises(StateError, match=r"no gradients under torch\.inference_mode"):
+        layer.optimize(x, x)
+    layer.requires_grad_(False)
+    with pytest.raises(ParameterError, match="none of the optimizer's parameters requires a gradient any more"):
+        layer.optimize(x, x)
+
+
+def test_a_loss_leaves_sources_where_they_were() -> None:
+    layer, x = TemporalLowPass(dtype=F64), noise(20, 2, 2)
+    source, goal = SequenceStream(x.numpy()), SequenceStream(x.numpy())
+    source.seek(5), goal.seek(5)
+    first = layer.compute_loss(source, goal, dt=4)
+    assert (source.position, goal.position) == (5, 5) and layer.compute_loss(source, goal) == pytest.approx(first, rel=1e-12)
+
+
+def test_first_frames_without_an_output_do_not_count() -> None:
+    conv = Conv3d(kernel_size=(4, 1, 1), time_pad=False, dtype=F64)
+    conv.set_weight(noise(4, 1, 1, seed=3))
+    x, goal = noise(12, 2, 2), noise(12, 2, 2, seed=1)
+    y = conv.run(x)[0][0, 0]
+    assert y.shape[0] == 9
+    conv.clear_state()
+    wanted = float(((y - goal[3:]) ** 2).mean())
+    assert conv.compute_loss(x, goal) == pytest.approx(wanted, rel=1e-12)
+    assert conv.compute_loss(x, goal, dt=5) == pytest.approx(wanted, rel=1e-12)
+    assert conv.compute_loss(x, goal, dt=2, t_skip=4) == pytest.approx(float(((y - goal[3:]) ** 2)[1:].mean()), rel=1e-12)
+    conv.set_optimizer.SGD(lr=0.0)
+    for window in (None, 8):
+        conv.clear_state()
+        assert np.dot(conv.optimize(x, goal, dt=6, window=window), [3, 6]) / 9 == pytest.approx(wanted, rel=1e-12)
+    conv.clear_state()
+    with pytest.raises(InputError, match=r"gives no output for the first 2 frames, .* more frames per chunk \(dt\), or leave"):
+        conv.compute_loss(x, goal, dt=2)
+
+
+def test_a_tiny_loss_is_scaled_for_optimizers_that_stop_by_its_gradient() -> None:
+    """From the edge of the range too; see docs/fitting.md."""
+    resolution = Resolution(frame=0.005, pixels_per_degree=10)
+    bipolar, goal = (neurosim.retina.Bipolar(resolution=resolution, dtype=F64) for _ in range(2))
+    goal.p.lambda_amp = 50.0
+    bipolar.p.lambda_amp = 0.0
+    bipolar.requires_grad_(False)
+    bipolar.lambda_amp.requires_grad_(True)
+    x = noise(40, 5, 5)
+    wanted = goal.run(x)[0]
+    for optimizer in ("LBFGS", "L-BFGS-B"):
+        bipolar.p.lambda_amp = 0.0
+        for _ in range(10):
+            bipolar.clear_state()
+            bipolar.optimize(x, wanted, optimizer=optimizer, loss_fn=lambda output, goal: 1e6 * ((output - goal) ** 2).mean())
+        assert bipolar.lambda_amp.item() == pytest.approx(50.0, rel=0.02), optimizer

@@ -44,6 +44,11 @@ def test_tab_lists_torch_s_and_ours_with_their_arguments() -> None:
     assert "lr" in inspect.signature(layer.set_optimizer.Adam).parameters
     assert "method" in inspect.signature(layer.set_optimizer.Scipy).parameters
     assert "L-BFGS-B" in layer.set_optimizer.Scipy.__doc__
+    assert {"caution", "line_search_fn"} <= set(inspect.signature(layer.set_optimizer.CautiousLBFGS).parameters)
+    torch_s = {name for name, value in vars(torch.optim).items() if inspect.isclass(value)
+               and issubclass(value, torch.optim.Optimizer)} - {"Optimizer"}
+    assert torch_s <= set(names) and all("params" in inspect.signature(getattr(layer.set_optimizer, name)).parameters
+                                         for name in names)
 
 
 def test_scipy_s_numbers() -> None:
@@ -129,21 +134,57 @@ def test_a_cautious_lbfgs_never_ends_higher() -> None:
     assert (np.diff(seen) <= 0).all() and seen[-1] < 0.1 * seen[0] and rose > 0
 
 
-def test_moments_are_pushed_and_popped_exactly() -> None:
+DENSE = sorted(set(dir(TemporalLowPass().set_optimizer)) - {"SparseAdam", "Muon"})
+
+
+@pytest.mark.parametrize("name", DENSE)
+def test_moments_are_pushed_and_popped_exactly(name: str) -> None:
+    """Every optimizer: what came between push and pop leaves no trace in the steps after."""
     x = noise(20, 2, 2)
-    for choose in (lambda layer: layer.set_optimizer.Adam(lr=0.1), lambda layer: layer.set_optimizer.FiniteDifference(lr=0.1),
-                   lambda layer: layer.set_optimizer.LBFGS(), lambda layer: layer.set_optimizer.CautiousLBFGS()):
-        layer, other = Conv3d(kernel_size=(1, 1, 1), dtype=F64), Conv3d(kernel_size=(1, 1, 1), dtype=F64)
-        for one in (layer, other):
-            choose(one)
-            one.optimize(x, 2 * x)
-        layer.push_all()
-        layer.optimize(x, -x)
-        layer.pop_all()
-        layer.optimize(x, 2 * x)
-        other.optimize(x, 2 * x)
-        assert torch.equal(layer.weight, other.weight)
-        assert copy.deepcopy(layer).weight.item() == layer.weight.item()
+    layer, other = Conv3d(kernel_size=(2, 1, 1), dtype=F64), Conv3d(kernel_size=(2, 1, 1), dtype=F64)
+    for one in (layer, other):
+        one.set_optimizer(name)
+        one.optimize(x, 2 * x, dt=10)
+    layer.push_all()
+    layer.optimize(x, -x)
+    layer.store_all("later")
+    layer.pop_all()
+    assert layer._stacks == {"state": [], "parameters": [], "optimizer": []}
+    layer.optimize(x, 2 * x, dt=10)
+    other.optimize(x, 2 * x, dt=10)
+    assert torch.equal(layer.weight, other.weight) and torch.equal(layer.bias, other.bias)
+    twin = copy.deepcopy(layer)
+    twin.optimize(x, x)
+    other.optimize(x, x)
+    assert torch.equal(twin.weight, other.weight) and twin.optimizer.param_groups[0]["params"][0] is twin.weight
+
+
+def test_optimizers_for_some_parameters_only_say_so() -> None:
+    x = noise(20, 2, 2)
+    conv = Conv3d(kernel_size=(2, 1, 1), dtype=F64)
+    with pytest.raises(ParameterError, match=r"set_optimizer.Muon: Muon only supports 2D parameters .* may be given first"):
+        conv.set_optimizer.Muon(lr=0.1)
+    conv.set_optimizer.SparseAdam(lr=0.1)
+    with pytest.raises(RuntimeError, match="does not support dense gradients, please consider Adam"):
+        conv.optimize(x, x)
+    assert not conv.weight.any() and conv.get_state() == {}
+
+
+def test_every_way_to_name_an_optimizer() -> None:
+    layer = TemporalLowPass(dtype=F64)
+    layer.set_optimizer("SGD", lr=0.1)
+    layer.set_optimizer(torch.optim.SGD, [layer.tau], lr=0.2)
+    assert layer.optimizer.param_groups[0]["lr"] == 0.2 and layer.optimizer.param_groups[0]["params"][0] is layer.tau
+    mine = torch.optim.SGD(layer.parameters(), lr=0.3)
+    layer.set_optimizer(mine)
+    assert layer.optimizer is mine
+    for give, text in ((lambda: layer.set_optimizer(mine, lr=1.0), "is made already"),
+                       (lambda: layer.set_optimizer.Adam(learning_rate=1.0), r"'learning_rate'. Its options are \['lr',"),
+                       (lambda: layer.set_optimizer.Adam(lr=-1.0), "Invalid learning rate"),
+                       (lambda: layer.set_optimizer(3), "must be a torch optimizer, its class or its name")):
+        with pytest.raises(ParameterError, match=text):
+            give()
+        assert layer.optimizer is mine
 
 
 def test_refusals() -> None:
