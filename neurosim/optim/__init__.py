@@ -6,9 +6,10 @@ from .loop import Fitting
 from .optimizers import CautiousLBFGS, FiniteDifference, Scipy
 from .penalties import Ridge, Smooth, Sparse
 from .selector import OptimizerSelector
+from .tensorboard import TensorBoard
 
 __all__ = ["Callback", "CautiousLBFGS", "FiniteDifference", "Fitting", "History", "OptimizerSelector", "Ridge", "Scipy",
-           "Smooth", "Sparse"]
+           "Smooth", "Sparse", "TensorBoard"]
 
 
 def __dir__() -> list[str]:

@@ -48,14 +48,14 @@ class Graph:
     """
 
     def __init__(self, root: Node) -> None:
-        self._root = root
+        self.root = root
         self.mermaid = "\n".join(_mermaid(root))
         self.svg = drawing(root)
 
     @property
     def html(self) -> str:
         """A page with the picture and the text."""
-        title = html.escape(self._root.kind)
+        title = html.escape(self.root.kind)
         return (f"<!DOCTYPE html>\n<html lang='en'><head><meta charset='utf-8'><title>{title}</title></head>"
                 f"<body style='font-family:sans-serif'><h1>{title}</h1>{self._repr_html_()}</body></html>\n")
 
