@@ -7,6 +7,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import torch
 
 from neurosim.streams import HDF5Reader, read_events
 
@@ -71,6 +72,22 @@ def test_liquid_live(tmp_path: Path) -> None:
 def test_stimuli_gallery(tmp_path: Path) -> None:
     assert load("stimuli_gallery").main(tmp_path / "stimuli.png", seconds=0.3) == 18
     assert (tmp_path / "stimuli.png").stat().st_size > 50_000
+
+
+def test_fit_xor(tmp_path: Path) -> None:
+    with torch.random.fork_rng():
+        predicted = load("fit_xor").main(tmp_path / "xor.png", tmp_path / "runs", epochs=350)
+    assert min(predicted.values()) > 0.95
+    assert (tmp_path / "xor.png").stat().st_size > 5000
+    assert {path.parent.name for path in (tmp_path / "runs").rglob("events.*")} == {"SGD", "Adam"}
+
+
+def test_fit_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = load("fit_line").main(tmp_path / "line.png")
+    for slope, offset in found.values():
+        assert abs(slope + 0.5) < 0.1 and abs(offset - 1.8) < 0.15  # the noise leaves 0.025 and 0.045
+    assert (tmp_path / "line.png").stat().st_size > 5000
+    assert "epoch 60  loss 1.0" in capsys.readouterr().err
 
 
 def test_fit_ln_kernel(tmp_path: Path) -> None:

@@ -139,7 +139,7 @@ def output_axes(layer: Any, part: Any, name: str | int) -> Axes:
         return layer.axes
     time = layer.axes.time
     with torch.no_grad():
-        y, _ = layer.advance(part[(slice(None),) * time + (slice(0, 1),)], layer._state_now() or None)
+        y, _ = layer.advance(part[(slice(None),) * time + (slice(0, 1),)])
     return y.axes if isinstance(y, Output) else layer.axes
 
 

@@ -54,9 +54,10 @@ class TensorBoard(Callback):
                 from torch.utils.tensorboard import SummaryWriter
             except ImportError as error:
                 raise MissingExtra("optim.TensorBoard", "tensorboard") from error
-            writer = SummaryWriter(str(writer))  # type: ignore[no-untyped-call]
+            writer = SummaryWriter(str(writer))
         if not callable(getattr(writer, "add_scalar", None)):
-            raise ParameterError("TensorBoard", "writer", "must be a folder, or an object with add_scalar(tag, value, step)", writer)
+            raise ParameterError("TensorBoard", "writer", "must be a folder, or an object with add_scalar(tag, value, step)",
+                                 writer)
         self.writer = writer
 
     def begin(self, layer: Any, history: History) -> None:
@@ -74,10 +75,10 @@ class TensorBoard(Callback):
         self.writer.add_scalar("learning_rate", history.learning_rate[-1], step)
         images = getattr(self.writer, "add_image", None)
         for path, value in layer.p.items():
-            value = getattr(value, "value", value)
+            value = getattr(value, "value", value).detach()
             tag = f"parameters/{path.replace('.', '/')}"
             if value.numel() == 1:
-                self.writer.add_scalar(tag, float(value), step)
+                self.writer.add_scalar(tag, value.item(), step)
             elif value.numel() and images is not None and (step - 1) % self.every == 0:
                 images(tag, as_image(value), step, dataformats="HWC")
 

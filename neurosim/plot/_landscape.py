@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,10 @@ import torch
 
 from .._errors import NeurosimError, ParameterError, UnknownName
 from ..streams.base import whole
-from ._canvas import LEVELS, ORANGE, array, colours, subplots
+from ._canvas import LEVELS, ORANGE, PURPLE, SKY, array, colours, subplots
 
 Limits = tuple[float, float]
+PATHS = ("white", SKY, "#F0E442", PURPLE)  # seen on blue and on yellow ground, with their marks
 
 
 def loss_landscape(layer: Any, x: Any, y: Any, params: Sequence[str], *, ranges: Sequence[Limits] | None = None,
@@ -26,7 +28,7 @@ def loss_landscape(layer: Any, x: Any, y: Any, params: Sequence[str], *, ranges:
         params: two paths of parameters that are single numbers, such as ("conv.bias", "nonlinearity.scale").
         ranges: (low, high) for each; when not given, around the present value and the path, within the declared range.
         points: values of each parameter.
-        path: values that an optimizer went through, (steps, 2), drawn with its start and its end.
+        path: values that an optimizer went through, (steps, 2), drawn with its start and its end; or several by name.
         loss_fn, dt, t_skip: as for `compute_loss`.
     Returns: the matplotlib figure. Where the model refuses the values, or the loss is not a number, nothing is drawn. A loss
         that is not positive everywhere is shown above its minimum.
@@ -45,7 +47,8 @@ def loss_landscape(layer: Any, x: Any, y: Any, params: Sequence[str], *, ranges:
     where = "plot.loss_landscape"
     names = _two(layer, params)
     whole(where, "points", points, 2)
-    steps = _path(path)
+    paths = {name: _path(one) for name, one in (path if isinstance(path, Mapping) else {"path": path}).items()}
+    steps = np.concatenate([np.empty((0, 2)), *paths.values()])
     now = [float(_value(layer, name)) for name in names]
     if ranges is None:
         ranges = [_around(layer, name, here, steps[:, i]) for i, (name, here) in enumerate(zip(names, now, strict=True))]
@@ -56,11 +59,14 @@ def loss_landscape(layer: Any, x: Any, y: Any, params: Sequence[str], *, ranges:
     b, a = np.unravel_index(int(np.nanargmin(losses)), losses.shape)
     panel.plot(axes[0][a], axes[1][b], marker="*", markersize=15, color=ORANGE, markeredgecolor="white", linestyle="none",
                label=f"minimum of the grid, {losses[b, a]:.3g}")
-    if len(steps):
-        panel.plot(steps[:, 0], steps[:, 1], color="white", linewidth=1.2, marker="." if len(steps) <= 200 else None,
-                   markersize=4, label=f"path, {len(steps)} steps")
-        panel.plot(*steps[0], marker="o", color="white", markersize=7, markeredgecolor="black", linestyle="none", label="start")
-        panel.plot(*steps[-1], marker="X", color="white", markersize=9, markeredgecolor="black", linestyle="none", label="end")
+    for (name, steps), colour in zip(paths.items(), itertools.cycle(PATHS)):
+        if len(steps):
+            panel.plot(*steps.T, color=colour, linewidth=1.4, marker="." if len(steps) <= 200 else None, markersize=4,
+                       label=f"{name}, {len(steps)} steps")
+            panel.plot(*steps[0], marker="o", color=colour, markersize=7, markeredgecolor="black", linestyle="none",
+                       label="start" if colour == PATHS[0] else None)
+            panel.plot(*steps[-1], marker="X", color=colour, markersize=9, markeredgecolor="black", linestyle="none",
+                       label="end" if colour == PATHS[0] else None)
     units = [_unit(layer, name) for name in names]
     panel.set(xlabel=f"{names[0]}{units[0]}", ylabel=f"{names[1]}{units[1]}", xlim=axes[0][[0, -1]], ylim=axes[1][[0, -1]])
     panel.legend(fontsize=8, facecolor="0.35", labelcolor="white", loc="best")

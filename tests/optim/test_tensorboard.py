@@ -101,7 +101,7 @@ def test_any_writer_will_do() -> None:
     assert ("loss/training", history.loss[1], 2) in Writer.lines
     with pytest.raises(ParameterError, match=r"must be a folder, or an object with add_scalar\(tag, value, step\)"):
         TensorBoard(print)
-    with pytest.raises(ParameterError, match="TensorBoard.every: must be a whole number"):
+    with pytest.raises(ParameterError, match=r"TensorBoard\.every: must be a whole number"):
         TensorBoard(Writer(), every=0)
 
 
