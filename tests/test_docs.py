@@ -19,6 +19,8 @@ def blocks(text: str) -> list[tuple[int, str]]:
     return [(text[:match.start(1)].count("\n"), match[1]) for match in BLOCK.finditer(text)]
 
 
+@pytest.mark.filterwarnings("ignore:.*does not have many workers.*")  # what lightning says to everybody
+@pytest.mark.filterwarnings("ignore:`isinstance.treespec, LeafSpec.` is deprecated")
 @pytest.mark.parametrize("page", [page for page in PAGES if page.exists() and blocks(page.read_text())],
                          ids=lambda page: str(page.relative_to(PROJECT)))
 def test_python_blocks_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 import torch
 
@@ -88,6 +92,22 @@ def test_fit_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert abs(slope + 0.5) < 0.1 and abs(offset - 1.8) < 0.15  # the noise leaves 0.025 and 0.045
     assert (tmp_path / "line.png").stat().st_size > 5000
     assert "epoch 60  loss 1.0" in capsys.readouterr().err
+
+
+def test_fit_distributed(tmp_path: Path) -> None:
+    found = load("fit_distributed").main(tmp_path / "one.png", epochs=3, frames=200)
+    assert (tmp_path / "one.png").stat().st_size > 5000 and found.shape == (6, 5, 5)
+
+
+@pytest.mark.slow
+def test_fit_distributed_in_two_processes(tmp_path: Path) -> None:
+    alone = load("fit_distributed").main(tmp_path / "one.png")
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
+               PROJECT / "examples" / "fit_distributed.py", tmp_path / "two.png"]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    assert done.returncode == 0, done.stderr
+    np.testing.assert_allclose(np.load(tmp_path / "two.npy"), alone, rtol=0, atol=1e-6)
+    assert float(done.stdout.splitlines()[0].split()[-1]) < 1e-6  # the loop with DistributedDataParallel
 
 
 def test_fit_ln_kernel(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from .callbacks import Callback
 from .goals import Loss, recordings, rewind, sources_of
 from .history import History
 from .penalties import Penalty
+from .processes import Processes
 from .selector import made
 
 log = logging.getLogger("neurosim")
@@ -26,7 +27,7 @@ def fit(layer: Any, x: Any, y: Any, *, epochs: int = 100, dt: int | None = None,
         patience: int | None = None, optimizer: Any = None, loss_fn: Loss | str | None = None, t_skip: int = 0,
         window: int | None = None, penalty: Mapping[str, Penalty] | None = None, clip: float | None = None,
         scheduler: Any = None, callbacks: Sequence[Callback] = (), checkpoint: str | Path | None = None,
-        progress: bool = False) -> History:
+        progress: bool = False, distributed: bool = False) -> History:
     """Fits the parameters over several epochs; every recording starts at rest.
 
     Ctrl-C ends it after the last whole step and keeps what was learned. The state is afterwards what it was before.
@@ -46,6 +47,9 @@ def fit(layer: Any, x: Any, y: Any, *, epochs: int = 100, dt: int | None = None,
         checkpoint: path of a file, written after every epoch. If it is there the fit goes on from it, and gives the same
             parameters, bit for bit, as one that was not interrupted.
         progress: shows a bar.
+        distributed: under `torchrun`, with a process group: of n processes that of rank r fits the recordings r, r + n, ...,
+            and every step is taken together, as by one process that has the n recordings at work as a batch. Callbacks, the
+            bar and the checkpoint are those of the first process.
     Returns: `History`.
     Raises: as `optimize`; InputError for sources that cannot be read again; StateError for a checkpoint of another fit.
         Parameters are then those of the last good step.
@@ -53,8 +57,11 @@ def fit(layer: Any, x: Any, y: Any, *, epochs: int = 100, dt: int | None = None,
     where = f"{type(layer).__name__}.fit"
     epochs = whole(where, "epochs", epochs, 1)
     patience = None if patience is None else whole(where, "patience", patience, 1)
-    train = recordings(where, x, y)
+    processes = Processes(where, distributed)
+    train = processes.share(recordings(where, x, y))
     held_out = [] if validation is None else validation_pairs(where, validation)
+    if len(held_out) % processes.count == 0:
+        held_out = processes.share(held_out)
     sources = [(one, one.position) for pair in [*train, *held_out] for one in sources_of(*pair)]
     if epochs > 1 and any(not source.seekable for source, _ in sources):
         raise InputError(f"{where}: a source that cannot seek is read for one epoch only; give epochs=1, a file or an array")
@@ -67,29 +74,29 @@ def fit(layer: Any, x: Any, y: Any, *, epochs: int = 100, dt: int | None = None,
             raise ParameterError(where, "callbacks", "need the methods begin, epoch and end; derive them from "
                                  "neurosim.optim.Callback", hook)
     options = {"dt": dt, "loss_fn": loss_fn, "t_skip": t_skip}
-    steps = {"optimizer": optimizer, "window": window, "penalty": penalty, "clip": clip}
+    steps = {"optimizer": optimizer, "window": window, "penalty": penalty, "clip": clip, "distributed": distributed}
     history, best = History(), None
     plan = {"dt": dt, "recordings": len(train), "t_skip": t_skip, "window": window, "optimizer": type(optimizer).__name__,
             "parameters": {name: list(p.shape) for name, p in layer.named_parameters()}}
     if checkpoint is not None and Path(checkpoint).exists():
         history, best = resume(where, Path(checkpoint), layer, optimizer, scheduler, plan)
     before = layer._snapshot()
-    hooks: Sequence[Callback] = tuple(callbacks)
+    hooks: Sequence[Callback] = tuple(callbacks) if processes.rank == 0 else ()
     try:
         for hook in hooks:
             hook.begin(layer, history)
-        with bar(epochs, len(history.epochs), progress) as tell:
+        with bar(epochs, len(history.epochs), progress and processes.rank == 0) as tell:
             while len(history.epochs) < epochs and not worn_out(history, patience):
                 if sources:
                     rewind(sources)
                 loss = mean_loss(layer, train, {**options, **steps})
-                score = None if not held_out else score_of(layer, held_out, options)
+                score = None if not held_out else processes.mean(score_of(layer, held_out, options), next(layer.parameters()))
                 if history.add(loss, score, float(optimizer.param_groups[0].get("lr", float("nan")))) and held_out:
                     best = layer._raw_parameters()
                 if scheduler is not None:
                     plateau = isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau)
                     scheduler.step(*((history.watched[-1],) if plateau else ()))
-                if checkpoint is not None:
+                if checkpoint is not None and processes.rank == 0:
                     save(Path(checkpoint), layer, optimizer, scheduler, plan, history, best)
                 for hook in hooks:
                     hook.epoch(layer, history)

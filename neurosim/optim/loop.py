@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -18,6 +19,7 @@ from . import fitting
 from .goals import Loss, as_goal, loss_between, loss_function, pairs, penalties, rewind, sources_of
 from .history import History
 from .penalties import Penalty
+from .processes import Processes
 from .ranges import project, ranged
 from .selector import OptimizerSelector, made
 
@@ -47,7 +49,7 @@ class Fitting(Remembering):
 
     def optimize(self, x: Any, y: Any, *, dt: int | None = None, optimizer: Any = None, loss_fn: Loss | str | None = None,
                  t_skip: int = 0, window: int | None = None, penalty: Mapping[str, Penalty] | None = None,
-                 clip: float | None = None) -> list[float]:
+                 clip: float | None = None, distributed: bool = False) -> list[float]:
         """One step of the optimizer per chunk.
 
         The step's closure runs the chunk from the same state however often the optimizer asks; the state carried on
@@ -66,6 +68,8 @@ class Fitting(Remembering):
             window: gradients go back through so many frames, the chunk's own included; None: through the chunk.
             penalty: what is added to the loss, by the path of a parameter: `{"conv.weight": neurosim.optim.Smooth(1e-2)}`.
             clip: largest norm of the gradient.
+            distributed: the processes of `torch.distributed`, each with a recording of its own, take every step together, on
+                the mean of their losses and gradients, from the parameters of the first process.
         Returns: the loss of every chunk before its step, without penalties.
         Raises: ParameterError, InputError, StateError, UnknownName; state and parameters are then those of the last good chunk.
         """
@@ -78,8 +82,14 @@ class Fitting(Remembering):
             raise ParameterError(where, "clip", "must be above 0", clip)
         if torch.is_inference_mode_enabled():
             raise StateError(f"{where}.optimize: there are no gradients under torch.inference_mode(); leave it first")
-        step = _Step(self, optimizer, loss_function(where, loss_fn), penalties(self, penalty), clip, window)
-        return [loss for part, goals, skip, _ in pairs(self, x, y, dt, t_skip) if (loss := step(part, goals, skip)) is not None]
+        processes = Processes(f"{where}.optimize", distributed)
+        step = _Step(self, optimizer, loss_function(where, loss_fn), penalties(self, penalty), clip, window, processes)
+        processes.same_start([*self.parameters(), *self.buffers()])
+        losses = []
+        for part, goals, skip, _ in processes.together(pairs(self, x, y, dt, t_skip), step.values[0]):
+            if (loss := step(part, goals, skip)) is not None:
+                losses.append(loss)
+        return losses
 
     def compute_loss(self, x: Any, y: Any, *, dt: int | None = None, loss_fn: Loss | str | None = None,
                      t_skip: int = 0) -> float:
@@ -123,7 +133,9 @@ class _Step:
     """One step of an optimizer on a chunk, with the frames before it that the gradient goes through."""
 
     def __init__(self, layer: Any, optimizer: torch.optim.Optimizer, loss_fn: Loss,
-                 penalized: list[tuple[Callable[[], Tensor], Penalty]], clip: float | None, window: int | None) -> None:
+                 penalized: list[tuple[Callable[[], Tensor], Penalty]], clip: float | None, window: int | None,
+                 processes: Processes) -> None:
+        self.processes = processes
         self.layer, self.optimizer, self.loss_fn, self.penalized, self.clip = layer, optimizer, loss_fn, penalized, clip
         self.window = None if window is None else whole(type(layer).__name__, "window", window, 1)
         self.earlier: deque[tuple[Any, Any]] = deque()  # chunks before this one, and the state before each
@@ -194,15 +206,15 @@ class _Step:
             optimizer.zero_grad()
             with torch.set_grad_enabled(backward):
                 loss, _ = loss_between(layer, layer(whole_input), goals, lead, skip, self.loss_fn)
-                losses.append(loss.item())
-                if not torch.isfinite(loss.detach()) and (len(losses) == 1 or not forgiving):
-                    raise StateError(f"{type(layer).__name__}.optimize: the loss became {loss.item()}; parameters are back at "
+                losses.append(self.processes.mean(loss.item(), loss))
+                if not math.isfinite(losses[-1]) and (len(losses) == 1 or not forgiving):
+                    raise StateError(f"{type(layer).__name__}.optimize: the loss became {losses[-1]}; parameters are back at "
                                      "their last good values. Try a smaller learning rate.")
                 for value, penalty in self.penalized:
                     loss = loss + penalty(value())
                 if backward:
                     self.differentiate(loss)
-            return loss
+            return self.processes.shared(loss)
 
         try:
             with torch.enable_grad():
@@ -228,6 +240,7 @@ class _Step:
                                  "use layer.set_optimizer.FiniteDifference(lr=...), or a layer with surrogate gradients")
         loss.backward(inputs=[p for p in self.values if p.requires_grad])
         self.refuse([p for p in self.foreign if p.grad is None])
+        self.processes.mean_gradients(self.values)
         if self.clip is not None:
             torch.nn.utils.clip_grad_norm_(self.values, self.clip)
 
