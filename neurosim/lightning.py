@@ -38,6 +38,20 @@ class Chunks:
 
     It can be resumed within an epoch. Where `torch.distributed` runs n processes, the one of rank r goes through the recordings
     r, r + n, r + 2 n, ...; all must then have as many chunks.
+
+    Args:
+        layer: the model that they are for.
+        x, y: input and goal, or a list of each, as for `layer.fit`.
+        dt: frames per chunk.
+        t_skip: first frames of every recording that do not count.
+    Raises: InputError.
+
+    >>> import torch, neurosim
+    >>> module = LayerModule(neurosim.filters.TemporalLowPass(), stream=True)
+    >>> both = [torch.ones(50, 2, 2), torch.ones(20, 2, 2)]
+    >>> chunks = module.chunks(both, both, dt=20)
+    >>> [(chunk.x.shape[2], chunk.begins) for chunk in chunks]
+    [(20, True), (20, False), (10, False), (20, True)]
     """
 
     def __init__(self, layer: Layer, x: Any, y: Any, dt: int, t_skip: int) -> None:
@@ -92,7 +106,7 @@ class Chunks:
         return {"done": self._done}
 
     def load_state_dict(self, state_dict: Mapping[str, int]) -> None:
-        """The next epoch starts after so many chunks; after all of them it starts with the first."""
+        """The next epoch starts after as many chunks as `state_dict` says; after all of them with the first."""
         self._resumed = state_dict["done"] % max(len(self), 1)
 
 
@@ -113,6 +127,7 @@ class LayerModule(LightningModule):
         scheduler: a function that makes a learning-rate scheduler of torch from the optimizer; a step per epoch, one that looks
             at a loss looks at the validation's, or else the training's.
         options: of the optimizer, such as lr.
+    Shape: as for the layer; a goal has that of the output.
     Logs: `train_loss`, `val_loss`, `test_loss`, without penalties.
     Raises: ParameterError, InputError, StateError.
 

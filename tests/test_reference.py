@@ -48,7 +48,8 @@ def methods(cls: type) -> Iterator[tuple[str, Any]]:
     """Public methods and properties that the class itself defines, but for those whose contract is a base's."""
     for name, value in vars(cls).items():
         inner = value.__func__ if isinstance(value, classmethod | staticmethod) else getattr(value, "fget", value)
-        filled_in = any(getattr(vars(base).get(name), "__isabstractmethod__", False) for base in cls.__mro__[1:])
+        filled_in = any(getattr(vars(base).get(name), "__isabstractmethod__", False)
+                        or (hasattr(base, name) and base.__module__.startswith("lightning.")) for base in cls.__mro__[1:])
         if inspect.isfunction(inner) and not name.startswith("_") and name not in HOOKS and not filled_in:
             yield name, inner
 

@@ -61,13 +61,13 @@ class TensorBoard(Callback):
         self.writer = writer
 
     def begin(self, layer: Any, history: History) -> None:
-        """Writes the graph."""
+        """Writes the graph of `layer`; what an earlier part of a resumed fit left in `history` is there already."""
         events = getattr(self.writer, "file_writer", None)
         if events is not None:
             events.add_event(_graph_event(layer))
 
     def epoch(self, layer: Any, history: History) -> None:
-        """Writes the losses and parameters of an epoch."""
+        """Writes the losses of the last epoch in `history`, and the parameters of `layer`."""
         step = history.epochs[-1]
         self.writer.add_scalar("loss/training", history.loss[-1], step)
         if history.validation:
@@ -83,7 +83,7 @@ class TensorBoard(Callback):
                 images(tag, as_image(value), step, dataformats="HWC")
 
     def end(self, layer: Any, history: History) -> None:
-        """Closes the writer, if it was opened here."""
+        """Closes the writer, if it was opened here; `layer` and `history` have been written."""
         if self._opened:
             self.writer.close()
 
