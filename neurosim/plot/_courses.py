@@ -46,7 +46,7 @@ def time_courses(values: Any, *, axes: Axes | None = None, resolution: Resolutio
         if x.shape[1] > 1:
             panel.fill_between(t, x.min(1), x.max(1), color=BLUE, alpha=0.25, linewidth=0, label="range")
         panel.plot(t, x.mean(1), color=BLUE, marker=marker, label="mean" if x.shape[1] > 1 else None)
-        panel.set_ylabel(f"{name} ({units[name]})" if units and name in units else name)
+        panel.set_ylabel(f"{name} ({units[name]})" if units and name in units else name or "value")
         panel.grid(alpha=0.3)
     if any(x.shape[1] > 1 for x in shown.values()):
         panels[0, 0].legend(loc="upper right", fontsize="small")

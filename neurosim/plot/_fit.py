@@ -80,7 +80,7 @@ def _draw(panel: Any, history: Progress) -> None:
         panel.set_yscale("log")
         if max(finite) < 50 * min(finite):  # few decades: ticks between the powers of ten are labelled too
             panel.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(2, 1)))
-    panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+    panel.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     panel.set(xlabel="epoch", ylabel="loss")
     panel.legend(fontsize="small")
     panel.grid(alpha=0.3, which="both")

@@ -52,8 +52,9 @@ def raster(spikes: Any, *, seconds: float | None = None, units: int | None = Non
     size = float(np.clip(160 / max(count, 1), 0.8, 9.0))
     above.plot(time[::every], unit[::every], linestyle="none", marker="|", markersize=size, markeredgewidth=0.7,
                color="black", rasterized=True)
-    above.set(ylabel="unit", ylim=(count - 0.5, -0.5), xlim=(begin, begin + length))
-    above.yaxis.get_major_locator().set_params(integer=True)
+    end = max(begin + length, float(time.max(initial=begin)) + 0.005 * length)  # half a mark at the border would not be seen
+    above.set(ylabel="unit", ylim=(count - 0.5, -0.5), xlim=(begin, end))
+    above.yaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
     said = [title] if title else []
     if every > 1:
         said.append(f"{len(time[::every]):,} of {len(time):,} spikes drawn")
