@@ -87,6 +87,8 @@ class Param:
 
         >>> Param(0.1, at_least=0.0, doc="a time").check("Here", torch.tensor([0.0, 3.0]))
         """
+        if value.is_meta:  # no numbers yet
+            return
         inside = torch.isfinite(value)
         if self.choices is not None:
             inside &= torch.isin(value, torch.tensor(self.choices, dtype=value.dtype, device=value.device))
