@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from .._errors import InputError, ParameterError, StreamError
 from ._paths import PathLike, readable
-from .base import Sink, Source
+from .base import Sink, Source, to_numbers
 from .hdf5 import HDF5Reader
 from .hdf5_writer import HDF5Writer
 from .images import SUFFIXES, ImageSequenceReader, ImageSequenceWriter
@@ -115,8 +115,8 @@ def as_source(input: Any) -> Source:
     """What a user gives as input, as a source.
 
     Args:
-        input: a source, which is returned as it is; the path of a file, see `open_stream`; or an array, tensor, or
-            any object with shape and slicing, (time, *frame_shape).
+        input: a source, which is returned as it is; the path of a file, see `open_stream`; or an array, tensor, nested
+            list of numbers, or any object with shape and slicing, (time, *frame_shape).
     Raises: InputError when it is none of these; StreamError.
 
     >>> import numpy as np
@@ -127,6 +127,8 @@ def as_source(input: Any) -> Source:
         return input
     if isinstance(input, str | os.PathLike):
         return open_stream(input)
+    if isinstance(input, list | tuple):
+        input = to_numbers(input, "as_source")
     if hasattr(input, "shape") and hasattr(input, "__getitem__"):
         return SequenceStream(input)
     hint = "; frames that a function or generator makes: CallableStream(function, frame_shape)" if callable(

@@ -133,3 +133,11 @@ def test_what_is_refused_leaves_the_kernel_as_it_was():
             conv.set_parameters(values)
         assert conv.kernel is None and conv.p.keys() == ["weight", "bias"] and conv.weight.shape == (1, 1, 1, 1, 1)
         assert conv.run(np.ones((2, 3, 3)))[0].shape == (1, 1, 2, 3, 3)
+
+
+def test_a_convolution_without_numbers_is_given_them_by_a_state_dict():
+    bare, whole = Conv3d(kernel_size=(3, 2, 2), device="meta"), Conv3d(kernel_size=(3, 2, 2))
+    whole.set_weight(np.random.default_rng(0).normal(size=(3, 2, 2)))
+    bare.load_state_dict(whole.state_dict(), assign=True)
+    x = torch.rand(1, 1, 6, 4, 4, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(bare.run(x)[0], whole.run(x)[0])

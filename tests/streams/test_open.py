@@ -113,10 +113,10 @@ def test_what_users_have_becomes_a_source(tmp_path):
     np.save(tmp_path / "a.npy", FRAMES)
     with h5py.File(tmp_path / "a.h5", "w") as h5:
         h5["x"] = FRAMES
-        for given in (FRAMES, torch.tensor(FRAMES), h5["x"], str(tmp_path / "a.npy"), tmp_path / "a.npy"):
+        for given in (FRAMES, FRAMES.tolist(), torch.tensor(FRAMES), h5["x"], str(tmp_path / "a.npy"), tmp_path / "a.npy"):
             with as_source(given) as source:
                 np.testing.assert_array_equal(read_all(source), FRAMES)
-    for wrong in ([1, 2], 3, None):
+    for wrong in ({1: 2}, 3, None):
         with pytest.raises(InputError, match=rf"as_source: needs an array, .* \(got {type(wrong).__name__}\)"):
             as_source(wrong)
 
