@@ -58,13 +58,13 @@ class Izhikevich(_Neuron):
         """Neurons with a published parameter set.
 
         Args:
-            name: a key of `IZHIKEVICH_SETS`.
+            name: a key of `IZHIKEVICH_SETS`, in letters of any case, as figures and convis have them: "Tonic spiking".
             axes, options: as for the class; they take precedence over the set.
         Raises: ParameterError.
         """
-        if name not in IZHIKEVICH_SETS:
+        chosen = IZHIKEVICH_SETS.get(str(name).lower().replace(" ", "_"))
+        if chosen is None:
             raise ParameterError("Izhikevich", "named", f"choose from {list(IZHIKEVICH_SETS)}", name)
-        chosen = IZHIKEVICH_SETS[name]
         known = {"a": chosen.a, "b": chosen.b, "c": chosen.c, "d": chosen.d, "linear": chosen.linear, "offset": chosen.offset}
         return cls(axes, **{**known, **options})
 

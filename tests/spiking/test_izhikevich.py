@@ -23,7 +23,7 @@ F64 = torch.float64
 def test_steps_of_convis(name: str) -> None:
     """Its frames are 1 ms, its input is in mV/ms: nothing to convert. A spike chaotically magnifies roundings, about 1e-14."""
     golden = np.load(GOLDEN)
-    layer = Izhikevich.named(name.lower(), dtype=F64, resolution=Resolution(frame=0.001))
+    layer = Izhikevich.named(name, dtype=F64, resolution=Resolution(frame=0.001))
     out = layer.run(golden["I_izh"], 70, record=["v", "u"])
     spikes, v, u = golden[f"izh_{name}"]
     np.testing.assert_array_equal(out[0].flatten(), spikes)
