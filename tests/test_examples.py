@@ -44,12 +44,14 @@ def test_retina_movie(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert f"{len(units)} spikes" in capsys.readouterr().out
 
 
-def test_own_neuron() -> None:
-    assert load("own_neuron").main() == pytest.approx(1.5, abs=1e-2)  # the strength that made the goal
+def test_own_neuron(tmp_path: Path) -> None:
+    assert load("own_neuron").main(tmp_path / "own.png") == pytest.approx(1.5, abs=1e-2)  # the strength that made the goal
+    assert (tmp_path / "own.png").stat().st_size > 5000
 
 
-def test_live_runner() -> None:
-    assert load("live_runner").main(0.6) > 0
+def test_live_runner(tmp_path: Path) -> None:
+    assert load("live_runner").main(tmp_path / "runner.png", 0.6) > 0
+    assert (tmp_path / "runner.png").stat().st_size > 5000
 
 
 def test_liquid_sine(tmp_path: Path) -> None:
