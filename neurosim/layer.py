@@ -132,9 +132,16 @@ class Layer(Fitting, Remembering):
         if isinstance(x, PackedSequence):
             padded, kwargs = self._unpacked(x, kwargs)
             return packed_again(self(padded, *args, **kwargs), x, kwargs["lengths"])
-        if _inside.active or torch.compiler.is_compiling():
+        if _inside.active:
             y = super().__call__(x, *args, **kwargs)
             self._tap("output", y)
+            return y
+        if torch.compiler.is_compiling():  # data cannot be looked at, and nothing can be caught
+            with _entered():
+                y = super().__call__(x, *args, **kwargs)
+                self._tap("output", y)
+            if torch.is_grad_enabled():
+                self.detach_state()
             return y
         return self._outermost(self._door(x), *args, **kwargs)
 
@@ -208,7 +215,8 @@ class Layer(Fitting, Remembering):
             padded, given = self._unpacked(x, given)
             y, after = self.advance(padded, state, **given)
             return packed_again(y, x, given["lengths"]), after
-        x = self._door(x)
+        if not torch.compiler.is_compiling():
+            x = self._door(x)
         before = self._snapshot()
         try:
             self._install(state)
@@ -312,7 +320,7 @@ class Layer(Fitting, Remembering):
                             "The parameters that are meant to be set by a person, as a tree.")
 
     def __setattr__(self, name: str, value: Any) -> None:
-        spec = declared(type(self)).get(name)
+        spec = None if name in ("state", "_left_by") else declared(type(self)).get(name)
         if spec is None or parametrize.is_parametrized(self, name):
             super().__setattr__(name, value)
         elif isinstance(value, nn.Parameter) and spec.fit:

@@ -36,7 +36,7 @@ def make_op(name: str, reference: Callable[..., Any], shapes: Callable[..., Any]
         forward: same arguments, tensors as contiguous numpy arrays; returns new arrays.
         backward: see the top of this file.
     Returns: a function of the same arguments. It calls the compiled code for CPU tensors whose floating dtypes are
-        float32 or float64 (mixed, if the kernel likes), else the reference.
+        float32 or float64 (mixed, if the kernel likes), else the reference, which ONNX gets too.
     """
     def run(*args: Any) -> Any:
         result = forward(*map(to_numpy, args))
@@ -102,7 +102,7 @@ def make_op(name: str, reference: Callable[..., Any], shapes: Callable[..., Any]
                     return reference(*args)
                 watched = watched or type(arg).__torch_dispatch__ is not UNWATCHED
                 differentiable |= arg.requires_grad
-        if not compiling and transformed():
+        if to_onnx() if compiling else transformed():
             return reference(*args)
         if watched:
             return operator(*args)
@@ -121,6 +121,11 @@ def transformed() -> bool:
     """Whether a functorch transform (vmap, grad, jvp) or forward-mode differentiation is at work."""
     return (torch._C._functorch.peek_interpreter_stack() is not None
             or torch.autograd.forward_ad._current_level >= 0)
+
+
+def to_onnx() -> bool:
+    """Whether torch.onnx is exporting what is traced."""
+    return not torch.compiler.is_dynamo_compiling() and torch.onnx.is_in_onnx_export()
 
 
 def is_tensor_with_grad(value: Any) -> bool:

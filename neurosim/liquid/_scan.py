@@ -44,13 +44,18 @@ def scan_cell(cell: Cell, memory: Memory | None, x: Tensor, h: Tensor, c: Tensor
 
 
 def checked_lengths(lengths: Any, x: Tensor, where: str) -> Tensor | None:
-    """Numbers of steps of each sequence in the batch, int64 (batch,). Raises InputError when they do not fit."""
+    """Numbers of steps of each sequence in the batch, int64 (batch,). Raises InputError when they do not fit.
+
+    Their values are not looked at while torch.compile traces.
+    """
     if lengths is None:
         return None
     counts = torch.as_tensor(lengths, device=x.device)
     if counts.is_floating_point() or counts.is_complex() or tuple(counts.shape) != (x.shape[0],):
         raise InputError(f"{where}.lengths: must be {x.shape[0]} integers, one for each sequence "
                          f"(got {str(counts.dtype).removeprefix('torch.')} of shape {tuple(counts.shape)})")
+    if torch.compiler.is_compiling():
+        return counts.to(torch.int64)
     if counts.numel() and not (0 <= int(counts.min()) and int(counts.max()) <= x.shape[1]):
         raise InputError(f"{where}.lengths: must lie in 0..{x.shape[1]} (got {counts.tolist()})")
     return counts.to(torch.int64)

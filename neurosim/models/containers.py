@@ -119,7 +119,8 @@ class _Container(Layer):
         axis = self.axes.names.index("channel") if "channel" in self.axes.names else len(self.axes.names) - 1
         ignored = axis if join == "cat" else None
         shapes = [tuple(y.shape) for y in ys]
-        if len({tuple(n for i, n in enumerate(shape) if i != ignored) for shape in shapes}) > 1:
+        rest = [[n for i, n in enumerate(shape) if i != ignored] for shape in shapes]
+        if any(other != rest[0] for other in rest):
             raise InputError(f"{type(self).__name__}: outputs must have one shape"
                              f"{f' but for their {self.axes.names[axis]}s' if join == 'cat' else ''} to be joined by "
                              f"{join!r} (got {', '.join(map(str, shapes))})")

@@ -133,9 +133,9 @@ def one_step(cell: StepCell, x: Tensor, states: Tensor, timespans: Any) -> Tenso
     if isinstance(timespans, Tensor) and timespans.dim():
         if timespans.dim() == 2:
             timespans = same_along_last(timespans, where)
-        timespans = timespans[:, None] if len(timespans) == len(x) else timespans
+        timespans = timespans[:, None] if timespans.shape[0] == x.shape[0] else timespans
     spans = elapsed(timespans, x.shape[0], 1, x, where)
-    return cell.bound()(x[:, None], states.to(x.dtype).expand(len(x), -1), spans)[:, 0]
+    return cell.bound()(x[:, None], states.to(x.dtype).expand(x.shape[0], -1), spans)[:, 0]
 
 
 def same_along_last(timespans: Tensor, where: str) -> Tensor:
