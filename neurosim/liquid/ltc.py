@@ -94,7 +94,7 @@ class LTC(_Liquid):
         self.positive, self.solver = positive, solver
         for prefix, synapses in (("_", made.synapses), ("_sensory_", made.sensory_synapses)):
             for side, numbers in (("source", synapses.source), ("target", synapses.target)):
-                self.register_buffer(prefix + side, torch.as_tensor(numbers, device=device), persistent=False)
+                self.register_buffer(prefix + side, torch.tensor(numbers, device=device), persistent=False)
         generator = torch.Generator().manual_seed(seed)
         start = self._sparse(ltc_start(made.inputs, made.units, generator))
         start["erev"] = torch.as_tensor(made.synapses.polarity, dtype=torch.float32)
