@@ -218,6 +218,6 @@ def masks(wiring: Wiring, recurrent: str) -> list[Tensor]:
             own = np.ones((len(neurons), len(neurons)))
         else:  # a neuron's own state always counts: it is what the cell remembers
             own = np.maximum(np.abs(wiring.internal[np.ix_(neurons, neurons)]), np.eye(len(neurons)))
-        found.append(torch.tensor(np.concatenate([below, own]).T, dtype=torch.float32))
+        found.append(torch.tensor(np.ascontiguousarray(np.concatenate([below, own]).T), dtype=torch.float32))
         before = neurons
     return found

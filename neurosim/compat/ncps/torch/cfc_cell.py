@@ -54,7 +54,8 @@ class CfCCell(nn.Module):
         heads = ("ff1",) if mode == "pure" else ("ff1", "ff2", "time_a", "time_b")
         linears, pure = cfc_start(input_size, hidden_size, backbone_units, backbone_layers, len(heads),
                                   torch.default_generator)
-        mask = None if sparsity_mask is None else torch.tensor(np.abs(np.asarray(sparsity_mask).T), dtype=torch.float32)
+        mask = None if sparsity_mask is None else torch.tensor(
+            np.ascontiguousarray(np.abs(np.asarray(sparsity_mask).T)), dtype=torch.float32)
         self.register_buffer("sparsity_mask", mask)
         # ncps has the activations, and from the second layer on dropout, between the layers of one Sequential.
         stride = 3 if self.dropout > 0 else 2
