@@ -62,8 +62,8 @@ class _Conv(ChunkLayer):
         """Sets a free kernel, of any size.
 
         Args:
-            w: number, (time,), (y, x), (time, y, x), or (out, in, time, y, x); an array over fewer axes is used for every
-                pair of channels.
+            w: (time,), (y, x), (time, y, x), or (out, in, time, y, x); an array over fewer axes is used for every pair of
+                channels. A number fills the kernel as large as it is.
             normalize: divide by the sum.
             preserve_channels: with several channels, connect each input channel only to its own output channel.
             flip: whether `w` is an impulse response (w[0] acts on the present frame); False for an array in the
@@ -73,8 +73,10 @@ class _Conv(ChunkLayer):
         name = type(self).__name__
         like = next(iter(self.parameters()))
         data = as_number(name, "weight", w, like.dtype, like.device)
-        if data.ndim in (0, 1, 2, 3):
-            data = data.reshape({0: (1, 1, 1), 1: (-1, 1, 1), 2: (1, *data.shape), 3: data.shape}[data.ndim])
+        if not data.ndim:
+            data = data.expand(self.impulse_response().shape[2:])
+        if data.ndim in (1, 2, 3):
+            data = data.reshape({1: (-1, 1, 1), 2: (1, *data.shape), 3: data.shape}[data.ndim])
             data = data.expand(self.out_channels, self.in_channels, *data.shape)
         if data.ndim != 5 or data.shape[:2] != (self.out_channels, self.in_channels) or not data.numel():
             raise ParameterError(name, "weight", "must be a number, (time,), (y, x), (time, y, x) or (out, in, time, y, x) "

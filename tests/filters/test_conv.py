@@ -78,6 +78,16 @@ def test_kernels_follow_their_parameters():
     assert conv.kernel is None and conv.weight.shape == (1, 1, 1, 1, 3)
 
 
+def test_a_number_fills_the_kernel():
+    box = Conv3d(kernel_size=(4, 3, 1))
+    box.set_weight(2.0, normalize=True)
+    assert box.weight.shape == (1, 1, 4, 3, 1) and torch.equal(box.weight, torch.full_like(box.weight, 1 / 12))
+    box.gaussian(0.1)
+    size = box.impulse_response().shape
+    box.set_weight(0.5)
+    assert box.weight.shape == size and box.weight.unique().tolist() == [0.5]
+
+
 def test_the_exponential_kernel_is_the_low_pass():
     from neurosim.filters import TemporalLowPass
 
