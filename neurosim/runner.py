@@ -266,11 +266,16 @@ class Runner:
         Raises: RunnerError naming the thread that did not end in time; the error of a thread that failed.
         """
         self._channels[0].close()
-        return self.wait(timeout)
+        return self._awaited(timeout)
 
     def wait(self, timeout: float | None = None) -> Stats:
         """Waits for the end of the input, at most `timeout` seconds; results as for `stop`. Raises RunnerError, and what
         went wrong in the background."""
+        if not self._threads:
+            raise RunnerError("Runner.wait: nothing is at work; start() it first")
+        return self._awaited(timeout)
+
+    def _awaited(self, timeout: float | None) -> Stats:
         end = None if timeout is None else time.monotonic() + timeout
         while not self._done.wait(SLICE if end is None else min(SLICE, max(end - time.monotonic(), 0.0))):
             if end is not None and time.monotonic() >= end:

@@ -311,3 +311,10 @@ neurosim.Runner(Double(), neurosim.streams.RandomStream(size=(4, 4)), dt=10).sta
     assert done.returncode == code, done.stderr
     assert time.monotonic() - started < 45
     assert "Traceback" not in done.stderr
+
+
+def test_waiting_for_what_was_never_started_is_refused() -> None:
+    with neurosim.Runner(neurosim.filters.Diff(), torch.zeros(5, 2, 2)) as runner:
+        with pytest.raises(neurosim.RunnerError, match=r"Runner.wait: nothing is at work; start\(\) it first"):
+            runner.wait()
+        assert runner.start().wait().frames == runner.wait().frames == 5
