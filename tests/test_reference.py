@@ -118,6 +118,18 @@ def test_public_methods_are_described(module: str) -> None:
     assert not missing, "\n".join(f"{name} lacks {', '.join(gaps)}" for name, gaps in missing.items())
 
 
+LAYERS = {name: cls for name, cls in NAMES.items() if inspect.isclass(cls) and issubclass(cls, Layer)
+          and name.split(".")[1] in ("filters", "models", "retina", "spiking", "liquid")}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_layer_stands_with_its_parameters_on_a_page_of_models(name: str) -> None:
+    pages = "\n".join(page.read_text() for page in sorted((PROJECT / "docs" / "models").glob("*.md")))
+    wanted = [name.rsplit(".", 1)[1], *declared(LAYERS[name])]
+    missing = [word for word in wanted if not re.search(rf"\b{word}\b", pages)]
+    assert not missing, f"docs/models lacks {missing}"
+
+
 def unheard_of(depth: int) -> None:
     """Nothing but this."""
     raise ValueError(depth)
