@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import torch
@@ -105,6 +106,18 @@ class _Liquid(ChunkLayer):
                 timespans = torch.where(within, timespans, 0)
         return x, elapsed(timespans, batch, time, x, where), lengths
 
+    # ---- what follows from the wiring is not copied: a layer that was made on meta has nothing to copy ---------------
+    @abstractmethod
+    def _lay_wires(self, device: Any) -> None:
+        """Makes the buffers that follow from the wiring."""
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> _Liquid:
+        bare = any(buffer.is_meta for buffer in self.buffers())
+        super()._apply(fn, recurse)
+        if bare:
+            self._lay_wires(self._place()[1])
+        return self
+
     # ---- the wiring is saved with the parameters ------------------------------------------------------------------
     def get_extra_state(self) -> dict[str, Any]:
         """The wiring, for `state_dict`; `wiring_from_dict` makes it again."""
@@ -123,6 +136,8 @@ class _Liquid(ChunkLayer):
             return
         super()._load_from_state_dict(state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys,
                                       error_msgs)
+        if local_metadata.get("assign_to_params_buffers") and any(buffer.is_meta for buffer in self.buffers()):
+            self._lay_wires(next(value.device for value in state_dict.values() if isinstance(value, Tensor)))
 
 
 def wired(wiring: Wiring | Recipe | int, inputs: int, where: str) -> Wiring:

@@ -148,6 +148,13 @@ class CfC(_Liquid):
         self.outputs = last if proj_size is None else proj_size
         self.to(device=device, dtype=dtype)
 
+    def _lay_wires(self, device: Any) -> None:
+        if self.wiring is not None:
+            for cell, mask in zip(self.cells, masks(self.wiring, self.recurrent), strict=True):
+                for name in HEADS[:1] if self.mode == "pure" else HEADS[:2]:
+                    part = cell.get_submodule(name)
+                    part.register_buffer("mask", mask.to(device, part.get_parameter("weight").dtype), persistent=False)
+
     def initial_state(self, x: Tensor) -> Any:
         """All zero."""
         state = super().initial_state(x)

@@ -92,9 +92,7 @@ class LTC(_Liquid):
             raise ParameterError("LTC", "ode_unfolds", "must be at least 1", ode_unfolds)
         self.outputs, self.ode_unfolds, self.epsilon = made.outputs, ode_unfolds, epsilon
         self.positive, self.solver = positive, solver
-        for prefix, synapses in (("_", made.synapses), ("_sensory_", made.sensory_synapses)):
-            for side, numbers in (("source", synapses.source), ("target", synapses.target)):
-                self.register_buffer(prefix + side, torch.tensor(numbers, device=device), persistent=False)
+        self._lay_wires(device)
         generator = torch.Generator().manual_seed(seed)
         start = self._sparse(ltc_start(made.inputs, made.units, generator))
         start["erev"] = torch.as_tensor(made.synapses.polarity, dtype=torch.float32)
@@ -112,11 +110,17 @@ class LTC(_Liquid):
                 raise ParameterError("LTC", name, f"unknown; choose from {list(self._parameters)}", value)
             self.p[name] = value
 
+    def _lay_wires(self, device: Any) -> None:
+        assert self.wiring is not None
+        for prefix, synapses in (("_", self.wiring.synapses), ("_sensory_", self.wiring.sensory_synapses)):
+            for side, numbers in (("source", synapses.source), ("target", synapses.target)):
+                self.register_buffer(prefix + side, torch.tensor(numbers, device=device), persistent=False)
+
     def _sparse(self, dense: dict[str, Tensor]) -> dict[str, Tensor]:
         """Values at the synapses that exist, from matrices over all pairs; others as they are."""
-        source, target, sensory_source, sensory_target = (numbers.cpu() for numbers in self.wires)
-        pairs = {False: (source, target), True: (sensory_source, sensory_target)}
-        return {name: value if value.ndim == 1 else value[pairs[name.startswith("sensory_")]]
+        assert self.wiring is not None
+        pairs = {False: self.wiring.synapses, True: self.wiring.sensory_synapses}
+        return {name: value if value.ndim == 1 else value[pairs[name.startswith("sensory_")][:2]]
                 for name, value in dense.items()}
 
     @property

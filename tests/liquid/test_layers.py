@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import itertools
 import json
 import re
 from collections.abc import Callable
@@ -12,10 +14,11 @@ import pytest
 import torch
 from torch.nn.utils.rnn import pack_sequence, pad_packed_sequence
 
-from neurosim import InputError, Layer, ParameterError
+from neurosim import InputError, Layer, ParameterError, Runner
 from neurosim.compat import ncps
 from neurosim.filters import Sigmoid
 from neurosim.liquid import LTC, AutoNCP, CfC, FullyConnected, Irregular, Wiring, wiring_from_dict
+from neurosim.streams import SequenceStream
 
 LAYERS: dict[str, Callable[..., Layer]] = {
     "LTC": lambda **options: LTC(2, AutoNCP(12, 3), **options),
@@ -235,10 +238,112 @@ def test_bad_arguments_are_refused(make: Callable[[], Any], text: str) -> None:
 def test_signals_with_other_features_are_refused() -> None:
     with pytest.raises(InputError, match=r"LTC: the signal must have 2 features \(got 3\)"):
         LTC(2, 4)(noise(1, 5, 3))
-    with pytest.raises(InputError, match="Irregular: the time spans are feature 3 of the signal, which has 3"):
+    with pytest.raises(InputError, match=r"Irregular: the time spans are feature 3 of the signal, which has 3"):
         Irregular(LTC(2, 4), feature=3)(noise(1, 5, 3).abs())
     with pytest.raises(InputError, match=r"LTC.timespans: must be finite and not negative"):
         Irregular(LTC(2, 4), feature=0)(noise(1, 5, 3))
+
+
+@every
+def test_layers_without_memory_are_filled_later(make: Callable[..., Layer]) -> None:
+    saved, x = make(seed=3).double().eval(), noise(2, 6, 2).double()
+    wanted = saved(x)
+    for assign in (False, True):
+        empty = make(device="meta").double().eval()
+        assert all(value.is_meta for value in [*empty.parameters(), *empty.buffers()])
+        if not assign:
+            empty.to_empty(device="cpu")
+        empty.load_state_dict(saved.state_dict(), assign=assign)
+        assert torch.equal(empty(x), wanted)
+
+
+@every
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=["bfloat16", "float16"])
+def test_narrow_dtypes_compute_and_answer_in_themselves(make: Callable[..., Layer], dtype: torch.dtype) -> None:
+    layer, x = make().eval(), noise(2, 6, 2)
+    narrow = copy.deepcopy(layer).to(dtype)
+    y = narrow(x.to(dtype))
+    assert y.dtype == dtype and {value.dtype for value in narrow.get_state().values() if value.is_floating_point()} == {dtype}
+    torch.testing.assert_close(y.float(), layer(x), rtol=0.05, atol=0.05)  # 8 bits, dozens of operations
+    with pytest.raises(InputError, match=r"the data is torch.float32"):
+        narrow(x)
+
+
+@every
+def test_a_runner_streams_irregular_recordings(make: Callable[..., Layer]) -> None:
+    recording = torch.cat([noise(1, 33, 2), spans(1, 33)[:, :, None]], 2)
+    wanted = Irregular(make())(recording)[0]
+    sink = SequenceStream()
+    with Runner(Irregular(make()), recording[0], sink, dt=5) as runner:
+        runner.start()
+        runner.wait()
+    assert torch.equal(torch.as_tensor(np.array(sink.sequence)), wanted)
+
+
+@every
+def test_minibatches_with_time_spans_and_lengths(make: Callable[..., Layer]) -> None:
+    """`advance` takes what a call takes, in chunks too, and gradients go through the state."""
+    x, timespans, lengths = noise(3, 12, 2), spans(3, 12), torch.tensor([12, 3, 8])
+    layer = make()
+    whole, after = layer.advance(x, timespans=timespans, lengths=lengths)
+    first, state = layer.advance(x[:, :5], timespans=timespans[:, :5], lengths=lengths.clamp(max=5))
+    second, state = layer.advance(x[:, 5:], state, timespans=timespans[:, 5:], lengths=(lengths - 5).clamp(min=0))
+    assert layer.get_state() == {} and torch.equal(torch.cat([first, second], 1), whole)
+    assert all(torch.equal(value, after[name]) for name, value in state.items())
+    grads = []
+    for y in (whole, torch.cat([first, second], 1)):
+        layer.zero_grad()
+        (y**2).sum().backward()
+        grads.append([p.grad.clone() for p in layer.parameters() if p.grad is not None])
+    torch.testing.assert_close(*grads, rtol=1e-4, atol=1e-5)
+    with pytest.raises(TypeError, match="timespan"):
+        layer.advance(x, timespan=1.0)
+
+
+def test_what_stands_after_the_end_may_be_anything() -> None:
+    x, timespans, lengths = noise(2, 6, 2), spans(2, 6), [6, 2]
+    wanted = LTC(2, 4)(x, timespans=timespans, lengths=lengths)
+    x, timespans = x.clone(), timespans.clone()
+    x[1, 2:], timespans[1, 2:] = torch.nan, -1.0
+    layer = LTC(2, 4)
+    layer.on_nan = "pass"
+    assert torch.equal(layer(x, timespans=timespans, lengths=lengths), wanted)
+    layer.clear_state()
+    assert torch.equal(layer(x, timespans=timespans.numpy(), lengths=lengths), wanted)
+
+
+@pytest.mark.parametrize("make", [lambda wiring: LTC(2, wiring), lambda wiring: CfC(2, wiring),
+                                  lambda wiring: CfC(2, wiring, recurrent="wiring")], ids=["LTC", "CfC", "along-wiring"])
+def test_networks_on_five_layers_made_by_hand(make: Callable[[Wiring], Layer]) -> None:
+    layers = [(7, 8), (5, 6), (3, 4), (1, 2), (0,)]
+    wiring = Wiring.empty(2, 9, 1, ["motor", "command", "command", *["inter"] * 6], layers)
+    wiring = wiring.add_sensory_synapse(0, 7, 1).add_sensory_synapse(1, 8, -1)
+    for near, far in itertools.pairwise(layers):
+        for source, target in itertools.product(near, far):
+            wiring = wiring.add_synapse(source, target, (-1) ** source)
+    layer, x = make(wiring), noise(2, 12, 2).requires_grad_()
+    y = layer(x)
+    assert y.shape == (2, 12, 1)
+    (grad,) = torch.autograd.grad(y[:, -1].sum(), x)
+    assert (grad[:, 4:] != 0).all()  # both inputs reach the output through all layers
+    again = make(wiring_from_dict(json.loads(json.dumps(layer.get_extra_state()["wiring"]))))
+    assert torch.equal(again(x), y)
+
+
+@every
+def test_a_nan_spoils_no_gradient_of_the_others(make: Callable[..., Layer]) -> None:
+    """Batches that the compiled code works on in lanes, and what is left over."""
+    x, timespans, row = noise(11, 4, 2), spans(11, 4), 5
+    others, found = [i for i in range(11) if i != row], []
+    for bad in (False, True):
+        layer, own = make(), x.clone()
+        layer.on_nan = "pass"
+        own[row, 2] = torch.nan if bad else own[row, 2]
+        leaves = [own.requires_grad_(), timespans.clone().requires_grad_()]
+        y, _ = layer.advance(leaves[0], timespans=leaves[1])
+        found.append(torch.autograd.grad((y**2).sum(), leaves))
+    for clean, spoiled in zip(*found, strict=True):
+        assert torch.equal(spoiled[others], clean[others]) and not clean.isnan().any()
 
 
 @pytest.mark.parametrize("options", [{}, {"mixed_memory": True}], ids=["plain", "mixed"])
