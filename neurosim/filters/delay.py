@@ -21,10 +21,10 @@ class DelayState(NamedTuple):
 
 
 class Delay(ChunkLayer):
-    """The input some frames later: y[k] = x[k - frames], and 0 before the first.
+    """The input some frames later: y[k] = x[k - delay], and 0 before the first.
 
     Args:
-        frames: how many frames later, 0 or more.
+        delay: how many frames later, 0 or more.
         axes: VIDEO, or SIGNAL for (batch, time, feature).
     Shape: as the input.
     Raises: ParameterError, InputError, StateError.
@@ -35,21 +35,21 @@ class Delay(ChunkLayer):
     tensor([0., 0., 1., 2., 3.])
     """
 
-    def __init__(self, frames: int = 1, axes: Axes = VIDEO, **options: Any) -> None:
+    def __init__(self, delay: int = 1, axes: Axes = VIDEO, **options: Any) -> None:
         super().__init__(**options)
-        self.frames = whole("Delay", "frames", frames)
+        self.delay = whole("Delay", "delay", delay)
         self.axes = axes
 
     def initial_state(self, x: Tensor) -> DelayState:
         """Nothing came before."""
         first = x.narrow(self.axes.time, 0, 1)
-        return DelayState(torch.zeros_like(first).repeat_interleave(self.frames, self.axes.time))
+        return DelayState(torch.zeros_like(first).repeat_interleave(self.delay, self.axes.time))
 
     def chunk(self, x: Tensor, state: DelayState) -> tuple[Tensor, DelayState]:
         """What waits, then the chunk; as many frames as came in go out."""
         time = self.axes.time
         both = torch.cat([state.frames, x], time)
-        return both.narrow(time, 0, x.shape[time]), DelayState(both.narrow(time, x.shape[time], self.frames).clone())
+        return both.narrow(time, 0, x.shape[time]), DelayState(both.narrow(time, x.shape[time], self.delay).clone())
 
 
 class VariableDelay(ChunkLayer):

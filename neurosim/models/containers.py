@@ -311,7 +311,7 @@ class List(_Numbered):
     >>> from neurosim.filters import Delay
     >>> model = neurosim.models.List(Delay(1), Delay(2), mode="parallel", join="sum")
     >>> model += [Delay(3)]
-    >>> len(model), model[2].frames
+    >>> len(model), model[2].delay
     (3, 3)
     """
 
