@@ -215,7 +215,7 @@ def test_bad_input_changes_nothing(case: Case):
     layer.run(x)
     before = layer.get_state()
     bad = x.clone()
-    bad[(0,) * layer.axes.time + (3,)] = torch.nan
+    bad[(0,) * layer.axes.time + (3,) + (0,) * (x.ndim - layer.axes.time - 1)] = torch.nan  # a time span is the last feature
     with pytest.raises(InputError, match=r"NaN or infinite, the first in frame 3"):
         layer.run(bad, 2)
     with pytest.raises(InputError, match=r"must be \("):
