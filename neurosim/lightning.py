@@ -186,7 +186,7 @@ class LayerModule(LightningModule):
         goals = y if isinstance(y, Mapping) else {0: y}
         found = {}
         for name, goal in goals.items():
-            axes = output_axes(self.layer, x, name)
+            axes = output_axes(self.layer, x, goal)
             found[name] = (axes.promote(goal, f"LayerModule.{where}: the goal"), axes)
         return Chunk(x, found, self.t_skip, False)
 

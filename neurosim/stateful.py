@@ -35,6 +35,11 @@ class ChunkLayer(Layer, ABC):
     tensor([1., 3., 6.])
     """
 
+    @property
+    def remembers_input(self) -> bool:
+        """Whether the state is what came in, whatever the parameters are; a fit then need not compute it again."""
+        return False
+
     @abstractmethod
     def initial_state(self, x: Tensor) -> Any:
         """The state at rest, a NamedTuple of tensors, for chunks like `x` (which has at least one frame)."""

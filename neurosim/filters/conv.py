@@ -174,6 +174,11 @@ class _Conv(ChunkLayer):
         kernel = self.kernel.forward(next(iter(self.parameters())))
         return kernel.expand(self.out_channels, self.in_channels, *kernel.shape[2:])
 
+    @property
+    def remembers_input(self) -> bool:
+        """The frames before; how many there are does not change unless the kernel follows a time constant."""
+        return self.kernel is None
+
     # ---- one chunk ------------------------------------------------------------------------------------------------
     def initial_state(self, x: Tensor) -> HistoryState:
         """Before the first frame that frame was there all the time; without `time_pad`, nothing was."""

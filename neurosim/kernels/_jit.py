@@ -10,10 +10,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
+
 log = logging.getLogger("neurosim")
 
 # nnan and ninf are left out: a NaN or an infinity in the data must come out as NaN, not as garbage.
 FAST = frozenset({"contract", "reassoc", "arcp", "nsz", "afn"})
+
+VECTOR = 64 if torch.backends.cpu.get_cpu_capability() == "AVX512" else 32  # bytes of a register
 
 _lock = threading.RLock()
 _listening = False
@@ -60,7 +64,7 @@ class Compiled:
         import numba
 
         listen_to_compiler()
-        digest = hashlib.sha256(repr(sorted(self.fastmath)).encode())
+        digest = hashlib.sha256(repr((sorted(self.fastmath), VECTOR)).encode())
         for path in sorted(self.sources()):
             digest.update(path.read_bytes())
         options: Any = {"nogil": True, "fastmath": set(self.fastmath), "error_model": "numpy"}

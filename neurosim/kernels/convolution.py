@@ -13,12 +13,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ._gather import BYTES, GROUP, products, weighted_1, weighted_8
+from ._gather import ACROSS, BYTES, GROUP, LAGS, STACK, products, products_of_1, products_of_4, stacked, weighted_1, weighted_8
 from ._jit import compiled
 from ._op import make_op
 from ._pool import each_row
 
 MANY_CHANNELS = 64  # pairs of channels
+TILE = 32  # vectors of a frame that stay in the nearest cache while their products with several lags are summed
 FRAMES = 16  # worked on together; products are summed over them before the sum goes on in double
 
 
@@ -54,67 +55,117 @@ def _shapes(x: Tensor, w: Tensor, bias: Tensor) -> Tensor:
 
 
 @compiled
-def _forward_units(start: int, stop: int, x: Any, w: Any, bias: Any, offsets: Any, step: int, batch_step: int, width: int,
-                   ys: Any) -> None:
-    """A unit is a block of frames of one channel of the output: their inputs overlap and stay in the cache."""
+def _forward_units(start: int, stop: int, x: Any, w: Any, bias: Any, places: Any, offsets: Any, step: int, batch_step: int,
+                   width: int, ys: Any) -> None:
+    """A unit is a block of frames of one channel of the output: their inputs overlap and stay in the cache.
+
+    `places` are the offsets of the weights of lag 0, `offsets` those of all, place by place; `w` is in their order.
+    """
     outs, time, high, wide = ys.shape[1:]
     blocks = (time + FRAMES - 1) // FRAMES
     count = (high - 1) * width + wide
     lanes = BYTES // x.itemsize
-    flat = np.empty(FRAMES * count, x.dtype)
+    lags, across = len(offsets) // len(places), ACROSS * lanes
+    direct = wide == width  # then frames are flat as they are, and need not be put together
+    flat = ys.ravel() if direct else np.empty(FRAMES * count, x.dtype)
     for unit in range(start, stop):
         block, o, row = unit % blocks, unit // blocks % outs, unit // blocks // outs
         t0 = block * FRAMES
-        frames, first = min(FRAMES, time - t0), row * batch_step + t0 * step
+        frames, first, weights = min(FRAMES, time - t0), row * batch_step + t0 * step, o * len(offsets)
+        to = ((row * outs + o) * time + t0) * count if direct else 0
+        together = frames - frames % STACK if lags >= STACK and count >= across else 0
+        for t in range(0, together, STACK):
+            i = 0
+            while i < count:
+                i = min(i, count - across)  # the last vectors overlap those before
+                stacked(flat, to + t * count + i, count, x, first + t * step + i, step, places, lags, w, weights, bias[o])
+                i += across
         i = 0
         while i + GROUP * lanes <= count:
-            for t in range(frames):
-                weighted_8(flat, t * count + i, x, first + t * step + i, offsets, w, o * len(offsets), bias[o])
+            for t in range(together, frames):
+                weighted_8(flat, to + t * count + i, x, first + t * step + i, offsets, w, weights, bias[o])
             i += GROUP * lanes
         while i < count:
-            i = min(i, count - lanes)  # the last vector overlaps the one before
-            for t in range(frames):
-                weighted_1(flat, t * count + i, x, first + t * step + i, offsets, w, o * len(offsets), bias[o])
+            i = min(i, count - lanes)
+            for t in range(together, frames):
+                weighted_1(flat, to + t * count + i, x, first + t * step + i, offsets, w, weights, bias[o])
             i += lanes
-        for t in range(frames):
+        for t in range(0 if direct else frames):
             for y in range(high):
                 ys[row, o, t0 + t, y] = flat[t * count + y * width:t * count + y * width + wide]
 
 
 @compiled
-def _weight_units(start: int, stop: int, x: Any, grad: Any, offsets: Any, step: int, batch_step: int, width: int,
+def _weight_units(start: int, stop: int, x: Any, grad: Any, places: Any, offsets: Any, step: int, batch_step: int, width: int,
                   found: Any) -> None:
-    """A unit is a block of frames of one channel of the output; each has its own row of sums in `found`."""
+    """A unit is a block of frames of one channel of the output; each has its own row of sums in `found`.
+
+    The sums are those of the weights at `offsets`, place by place; with lags enough, those of LAGS lags are found together.
+    """
     outs, time, high, wide = grad.shape[1:]
     blocks = (time + FRAMES - 1) // FRAMES
     count = (high - 1) * width + wide
     lanes = BYTES // x.itemsize
-    whole = count // lanes
-    sums = np.empty(len(offsets) * lanes, x.dtype)
-    flat, rest = np.zeros(count, x.dtype), np.zeros(lanes, x.dtype)
+    whole, lags = count // lanes, len(offsets) // len(places)
+    parts = (lags + LAGS - 1) // LAGS if lags >= LAGS else 0
+    padded = len(offsets) + (-len(offsets)) % GROUP
+    several = np.empty(padded, offsets.dtype)
+    several[:len(offsets)], several[len(offsets):] = offsets, offsets[0]
+    sums = np.empty(max(padded, 2 * LAGS * parts * len(places)) * lanes, x.dtype)
+    direct = wide == width  # then frames are flat as they are
+    flat = grad.ravel() if direct else np.zeros(STACK * count, x.dtype)
+    rest = np.zeros(STACK * lanes, x.dtype)
     for unit in range(start, stop):
         block, o, row = unit % blocks, unit // blocks % outs, unit // blocks // outs
         sums[:] = 0
-        for t in range(block * FRAMES, min(time, (block + 1) * FRAMES)):
-            for y in range(high):
-                flat[y * width:y * width + wide] = grad[row, o, t, y]
-            for i in range(whole * lanes, count):
-                rest[lanes - count + i] = flat[i]
+        t, last = block * FRAMES, min(time, (block + 1) * FRAMES)
+        while t < last:
+            frames = STACK if parts and t + STACK <= last else 1
+            own = ((row * outs + o) * time + t) * count if direct else 0
+            for f in range(frames):
+                for y in range(0 if direct else high):
+                    flat[f * count + y * width:f * count + y * width + wide] = grad[row, o, t + f, y]
+                for i in range(whole * lanes, count):
+                    rest[(f + 1) * lanes - count + i] = flat[own + f * count + i]
             first = row * batch_step + t * step
-            for k in range(0, len(offsets), GROUP):
-                products(sums, k * lanes, flat, 0, whole, x, first, offsets, k)
-                products(sums, k * lanes, rest, 0, 1, x, first + count - lanes, offsets, k)
+            if not parts:
+                for k in range(0, len(offsets), GROUP):
+                    products(sums, k * lanes, flat, own, whole, x, first, several, k)
+                    products(sums, k * lanes, rest, 0, 1, x, first + count - lanes, several, k)
+            for begin in range(0, whole if parts else 0, TILE):
+                vectors = min(TILE, whole - begin)
+                for part in range(parts):
+                    lag = min(part * LAGS, lags - LAGS)  # the last ones overlap those before
+                    for s in range(len(places)):
+                        at = (s * parts + part) * 2 * LAGS * lanes
+                        here = first + places[s] + lag * step
+                        if frames == STACK:
+                            products_of_4(sums, at, flat, own + begin * lanes, count, vectors, x, here + begin * lanes, step)
+                        else:
+                            products_of_1(sums, at, flat, own + begin * lanes, count, vectors, x, here + begin * lanes, step)
+                        if begin + vectors == whole and whole * lanes < count:
+                            if frames == STACK:
+                                products_of_4(sums, at, rest, 0, lanes, 1, x, here + count - lanes, step)
+                            else:
+                                products_of_1(sums, at, rest, 0, lanes, 1, x, here + count - lanes, step)
+            t += frames
         for k in range(len(offsets)):
+            at, length = k * lanes, lanes
+            if parts:
+                part = k % lags // LAGS
+                lag = min(part * LAGS, lags - LAGS)
+                at, length = ((k // lags * parts + part) * LAGS + k % lags - lag) * 2 * lanes, 2 * lanes
             total = 0.0
-            for i in range(lanes):
-                total += sums[k * lanes + i]
+            for i in range(length):
+                total += sums[at + i]
             found[unit, k] = total
 
 
-def _offsets(x: np.ndarray, w: np.ndarray) -> np.ndarray:
-    """Where the numbers are that one place of the output is made of, counted from the first of them."""
-    channel, lag, y, x_ = np.indices(w.shape[1:])
-    return (((channel * x.shape[2] + lag) * x.shape[3] + y) * x.shape[4] + x_).ravel()
+def _offsets(x: np.ndarray, w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where the numbers are that one place of the output is made of, counted from the first: of lag 0, and all, lags last."""
+    channel, y, x_, lag = np.ogrid[:w.shape[1], :w.shape[3], :w.shape[4], :w.shape[2]]
+    offsets = ((channel * x.shape[2] + lag) * x.shape[3] + y) * x.shape[4] + x_
+    return np.ascontiguousarray(offsets[..., 0]).ravel(), offsets.ravel()
 
 
 def _correlate(x: np.ndarray, w: np.ndarray, bias: np.ndarray) -> np.ndarray:
@@ -122,7 +173,7 @@ def _correlate(x: np.ndarray, w: np.ndarray, bias: np.ndarray) -> np.ndarray:
     ys = np.empty(_out_shape(x, w), x.dtype)
     step = x.shape[3] * x.shape[4]
     units = ys.shape[0] * ys.shape[1] * -(-ys.shape[2] // FRAMES)
-    each_row(_forward_units, units, ys.size * w[0].size, x.ravel(), w.ravel(), bias, _offsets(x, w), step,
+    each_row(_forward_units, units, ys.size * w[0].size, x.ravel(), np.moveaxis(w, 2, 4).ravel(), bias, *_offsets(x, w), step,
              step * x.shape[1] * x.shape[2], x.shape[4], ys)
     return ys
 
@@ -136,16 +187,15 @@ def _forward(x: np.ndarray, w: np.ndarray, bias: np.ndarray) -> np.ndarray:
 
 
 def _weight_gradient(x: np.ndarray, w: np.ndarray, grad: np.ndarray) -> np.ndarray:
-    offsets = _offsets(x, w)
-    padded = np.concatenate([offsets, np.full(-len(offsets) % GROUP, offsets[0])])
-    batch, outs, time = grad.shape[:3]
+    outs, channels, lags, high, wide = w.shape
+    batch, _, time = grad.shape[:3]
     blocks = -(-time // FRAMES)
-    found = np.empty((batch * outs * blocks, len(padded)))
+    found = np.empty((batch * outs * blocks, w[0].size))
     step = x.shape[3] * x.shape[4]
-    each_row(_weight_units, len(found), grad.size * w[0].size, x.ravel(), grad, padded, step, step * x.shape[1] * x.shape[2],
-             x.shape[4], found)
-    sums = found.reshape(batch, outs, blocks, len(padded)).sum((0, 2))[:, :len(offsets)]
-    return _flipped(sums.reshape(w.shape))
+    each_row(_weight_units, len(found), grad.size * w[0].size, x.ravel(), grad, *_offsets(x, w), step,
+             step * x.shape[1] * x.shape[2], x.shape[4], found)
+    sums = found.reshape(batch, outs, blocks, channels, high, wide, lags).sum((0, 2))
+    return _flipped(np.moveaxis(sums, 4, 2))
 
 
 def _backward(needs: tuple[bool, ...], grads: tuple[np.ndarray, ...], outputs: tuple[np.ndarray, ...], x: np.ndarray,

@@ -111,7 +111,7 @@ def pairs(layer: Any, x: Any, y: Any, dt: int | None, t_skip: int) -> Iterator[t
             if goals is None and part is not None:
                 goals = {}
                 for name, goal in named.items():
-                    axes = goal.axes if isinstance(goal, Output) else output_axes(layer, part, name)
+                    axes = output_axes(layer, part, goal)
                     feed = Feed(as_chunk(goal, axes), axes, inputs.dt, None, f"{where}: the goal", endless=True)
                     opened.callback(feed.close)
                     if feed.total not in (inputs.total, None):
@@ -133,10 +133,14 @@ def pairs(layer: Any, x: Any, y: Any, dt: int | None, t_skip: int) -> Iterator[t
             start += frames
 
 
-def output_axes(layer: Any, part: Any, name: str | int) -> Axes:
-    """The axes of an output; a model that holds others may change them, which a look at one frame tells."""
+def output_axes(layer: Any, part: Any, goal: Any) -> Axes:
+    """The axes of an output; a model that holds others may change them, which its goal or a look at one frame tells."""
+    if isinstance(goal, Output):
+        return goal.axes
     if len(layer._leaves()) == 1:
         return layer.axes
+    if len(getattr(goal, "shape", ())) == 5:  # only a video has so many
+        return VIDEO
     time = layer.axes.time
     with torch.no_grad():
         y, _ = layer.advance(part[(slice(None),) * time + (slice(0, 1),)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import torch
@@ -150,6 +151,19 @@ class _Step:
         if not self.backward:
             self.refuse(self.foreign)
         follow(optimizer)
+        self.whole_input: Tensor | None = None
+        self.fed: dict[Any, bool] = {}  # of layers that remember what came in: whether that was the input itself, not more
+
+    def watched(self) -> ExitStack:
+        """While it is open, which layers get the input itself is noted."""
+        def note(layer: Any, args: tuple[Any, ...]) -> None:
+            self.fed[layer] = self.fed.get(layer, True) and args[0] is self.whole_input
+
+        watching = ExitStack()
+        for layer in self.layer._leaves().values():
+            if getattr(layer, "remembers_input", False):
+                watching.callback(layer.register_forward_pre_hook(note).remove)
+        return watching
 
     def refuse(self, strangers: Sequence[Tensor]) -> None:
         """Raises StateError when there are any: parameters of the optimizer that are not of the layer, and do nothing."""
@@ -194,7 +208,9 @@ class _Step:
         now = layer._snapshot()
         chunks = [earlier for earlier, _ in self.earlier] + [layer._door(part)]
         begin = self.earlier[0][1] if self.earlier else now
-        whole_input = chunks[0] if len(chunks) == 1 else torch.cat([layer._door(chunk) for chunk in chunks], layer.axes.time)
+        self.whole_input = chunks[0]
+        if self.earlier:
+            self.whole_input = torch.cat([layer._door(chunk) for chunk in chunks], layer.axes.time)
         good = [p.detach().clone() for p in self.values]
         inside = [before for (_, spec), before in zip(self.ranged, self._good_of_ranged(good), strict=True)]
         losses: list[float] = []
@@ -205,7 +221,7 @@ class _Step:
             layer._restore(begin)
             optimizer.zero_grad()
             with torch.set_grad_enabled(backward):
-                loss, _ = loss_between(layer, layer(whole_input), goals, lead, skip, self.loss_fn)
+                loss, _ = loss_between(layer, layer(self.whole_input), goals, lead, skip, self.loss_fn)
                 losses.append(self.processes.mean(loss.item(), loss))
                 if not math.isfinite(losses[-1]) and (len(losses) == 1 or not forgiving):
                     raise StateError(f"{type(layer).__name__}.optimize: the loss became {losses[-1]}; parameters are back at "
@@ -217,7 +233,7 @@ class _Step:
             return self.processes.shared(loss)
 
         try:
-            with torch.enable_grad():
+            with torch.enable_grad(), self.watched():
                 optimizer.step(closure)  # type: ignore[arg-type]
             project(self.ranged, inside)
             self.check_finite()
@@ -253,6 +269,8 @@ class _Step:
     def carry_on(self, now: Any, part: Any) -> None:
         """The state after the chunk under the accepted parameters; with a window, from its beginning on."""
         layer = self.layer
+        if not self.earlier and all(self.fed.get(one, False) for one in layer._leaves().values() if one.state is not None):
+            return  # it is the input, and no parameter has a say in it
         with torch.no_grad():
             if not self.earlier:
                 layer._restore(now)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 import neurosim
 from neurosim import SIGNAL, FrameLayer, InputError, Layer, Param, ParameterError, Resolution, StateError, UnknownName
-from neurosim.filters import Conv3d, TemporalLowPass
+from neurosim.filters import Conv3d, NLRectifyScale, TemporalLowPass
 from neurosim.models import LN, RF, Sequential
 from neurosim.optim import Ridge, Smooth, Sparse
 from neurosim.streams import CallableStream, SequenceStream
@@ -360,3 +360,35 @@ def test_a_tiny_loss_is_scaled_for_optimizers_that_stop_by_its_gradient() -> Non
             bipolar.clear_state()
             bipolar.optimize(x, wanted, optimizer=optimizer, loss_fn=lambda output, goal: 1e6 * ((output - goal) ** 2).mean())
         assert bipolar.lambda_amp.item() == pytest.approx(50.0, rel=0.02), optimizer
+
+
+@pytest.mark.parametrize(("make", "evaluations"), [
+    (lambda: LN((3, 1, 1), dtype=F64), 1),  # remembers the input alone: nothing to compute again
+    (lambda: Sequential(TemporalLowPass(dtype=F64), Conv3d(kernel_size=(3, 1, 1), dtype=F64)), 2),
+    (lambda: Sequential(NLRectifyScale(dtype=F64), Conv3d(kernel_size=(3, 1, 1), dtype=F64)), 2),  # what comes in is scaled
+    (lambda: Sequential(lambda x: 1.0 * x, Conv3d(kernel_size=(3, 1, 1), dtype=F64)), 2)])
+def test_the_state_is_computed_again_where_parameters_have_a_say(make: Callable[[], Layer], evaluations: int) -> None:
+    layer, twin, x = make(), make(), noise(20, 2, 2)
+    calls = []
+    layer.register_forward_hook(lambda *args: calls.append(1))
+    layer.set_optimizer.SGD(lr=0.1)
+    for part in x.split(5):
+        calls.clear()
+        layer.optimize(part[None, None], part[None, None])
+        assert len(calls) == evaluations
+        twin.load_state_dict(layer.state_dict())
+        twin.run(part)
+        for name, value in layer.get_state().items():
+            assert torch.equal(value, twin.get_state()[name])
+
+
+def test_a_kernel_that_follows_a_time_constant_has_a_say() -> None:
+    conv, twin, x = Conv3d(dtype=F64), Conv3d(dtype=F64), noise(20, 2, 2)
+    for one in (conv, twin):
+        one.exponential(0.002)
+    conv.set_optimizer.SGD([conv.kernel.tau], lr=1e-3)
+    conv.optimize(x, -x)
+    twin.p.kernel.tau = conv.kernel.tau
+    twin.run(x)
+    assert conv.kernel.tau != 0.002
+    assert torch.equal(conv.get_state()["frames"], twin.get_state()["frames"])
