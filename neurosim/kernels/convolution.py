@@ -6,6 +6,7 @@ the kernel. Where a row of the kernel would run over the edge of the frame the s
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -161,11 +162,17 @@ def _weight_units(start: int, stop: int, x: Any, grad: Any, places: Any, offsets
             found[unit, k] = total
 
 
-def _offsets(x: np.ndarray, w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where the numbers are that one place of the output is made of, counted from the first: of lag 0, and all, lags last."""
-    channel, y, x_, lag = np.ogrid[:w.shape[1], :w.shape[3], :w.shape[4], :w.shape[2]]
-    offsets = ((channel * x.shape[2] + lag) * x.shape[3] + y) * x.shape[4] + x_
-    return np.ascontiguousarray(offsets[..., 0]).ravel(), offsets.ravel()
+@functools.lru_cache(maxsize=64)
+def _offsets(frames: tuple[int, ...], kernel: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Where the numbers are that one place of the output is made of, counted from the first: of lag 0, and all, lags last.
+
+    Args:
+        frames: (time, y, x) of the input.
+        kernel: (in, lag, y, x).
+    """
+    channel, lag, y, x = np.indices(kernel)
+    offsets = np.moveaxis(((channel * frames[0] + lag) * frames[1] + y) * frames[2] + x, 1, 3)
+    return offsets[..., 0].ravel(), offsets.ravel()
 
 
 def _correlate(x: np.ndarray, w: np.ndarray, bias: np.ndarray) -> np.ndarray:
@@ -173,8 +180,8 @@ def _correlate(x: np.ndarray, w: np.ndarray, bias: np.ndarray) -> np.ndarray:
     ys = np.empty(_out_shape(x, w), x.dtype)
     step = x.shape[3] * x.shape[4]
     units = ys.shape[0] * ys.shape[1] * -(-ys.shape[2] // FRAMES)
-    each_row(_forward_units, units, ys.size * w[0].size, x.ravel(), np.moveaxis(w, 2, 4).ravel(), bias, *_offsets(x, w), step,
-             step * x.shape[1] * x.shape[2], x.shape[4], ys)
+    each_row(_forward_units, units, ys.size * w[0].size, x.ravel(), np.moveaxis(w, 2, 4).ravel(), bias,
+             *_offsets(x.shape[2:], w.shape[1:]), step, step * x.shape[1] * x.shape[2], x.shape[4], ys)
     return ys
 
 
@@ -192,7 +199,7 @@ def _weight_gradient(x: np.ndarray, w: np.ndarray, grad: np.ndarray) -> np.ndarr
     blocks = -(-time // FRAMES)
     found = np.empty((batch * outs * blocks, w[0].size))
     step = x.shape[3] * x.shape[4]
-    each_row(_weight_units, len(found), grad.size * w[0].size, x.ravel(), grad, *_offsets(x, w), step,
+    each_row(_weight_units, len(found), grad.size * w[0].size, x.ravel(), grad, *_offsets(x.shape[2:], w.shape[1:]), step,
              step * x.shape[1] * x.shape[2], x.shape[4], found)
     sums = found.reshape(batch, outs, blocks, channels, high, wide, lags).sum((0, 2))
     return _flipped(np.moveaxis(sums, 4, 2))
