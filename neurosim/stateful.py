@@ -37,7 +37,12 @@ class ChunkLayer(Layer, ABC):
 
     @property
     def remembers_input(self) -> bool:
-        """Whether the state is what came in, whatever the parameters are; a fit then need not compute it again."""
+        """Whether the state is what came in, whatever the parameters are; a fit then need not compute it again.
+
+        >>> import neurosim
+        >>> neurosim.filters.Conv3d().remembers_input, neurosim.filters.TemporalLowPass().remembers_input
+        (True, False)
+        """
         return False
 
     @abstractmethod
