@@ -14,7 +14,7 @@ from ._errors import InputError
 OnNaN = Literal["raise", "pass"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Axes:
     """A kind of data: its axes in order, and which of them is time; `VIDEO` and `SIGNAL` are the two that there are.
 
@@ -25,8 +25,8 @@ class Axes:
         promoted: for each rank that is taken besides the whole one, the index that adds the missing axes.
 
     >>> import neurosim
-    >>> neurosim.SIGNAL.names
-    ('batch', 'time', 'feature')
+    >>> neurosim.SIGNAL, neurosim.SIGNAL.names
+    (SIGNAL, ('batch', 'time', 'feature'))
     >>> neurosim.VIDEO.promote(np.zeros((20, 8, 6)), "doctest").shape  # (time, y, x)
     (1, 1, 20, 8, 6)
     >>> neurosim.VIDEO.frame_shape(torch.zeros(1, 1, 20, 8, 6))
@@ -47,6 +47,9 @@ class Axes:
             raise InputError(f"{where}: a {self.name} must be ({', '.join(self.names)}) or promotable to it, "
                              f"{accepted} (got {x.ndim}-D of shape {tuple(x.shape)})")
         return x[self.promoted[x.ndim]]
+
+    def __repr__(self) -> str:
+        return self.name.upper()
 
     def frame_shape(self, x: Tensor) -> tuple[int, ...]:
         """Shape of `x` without its time axis."""

@@ -44,7 +44,9 @@ class FitzHughNagumo(_Integrated):
     Args:
         axes: VIDEO, or SIGNAL for (batch, time, feature).
         solver: "rk4", or "euler", which has the numbers of convis with its steps.
-        a, b, epsilon: of the recovery w. time_unit: one unit of time of the equations, in s. longest_step: in s.
+        a, b, epsilon: of the recovery w.
+        time_unit: one unit of time of the equations, in s.
+        longest_step: of the solver, in s.
     Shape: input without unit, held over a frame, to v without unit at the end of each frame, of the same shape. At rest
         v = w = 0.
     Raises: ParameterError, InputError, StateError.
@@ -89,8 +91,10 @@ class HodgkinHuxley(_Integrated):
     Args:
         axes: VIDEO, or SIGNAL for (batch, time, feature).
         solver: "rk4", or "euler", which has the numbers of convis with its steps.
-        g_K, g_Na, g_L: largest conductances in mS/cm2. C_m: capacitance in uF/cm2. V_K, V_Na, V_L: reversal potentials in mV
-            from rest. longest_step: in s.
+        g_K, g_Na, g_L: largest conductances in mS/cm2.
+        C_m: capacitance in uF/cm2.
+        V_K, V_Na, V_L: reversal potentials in mV from rest.
+        longest_step: of the solver, in s.
     Shape: input in uA/cm2 (0.01 A/m2), held over a frame, to mV at the end of each frame, of the same shape. At rest v = 0 and
         the gates are in their steady state.
     Raises: ParameterError, InputError, StateError.
@@ -140,7 +144,17 @@ class AdaptiveExponential(_Neuron):
     Args:
         axes: VIDEO, or SIGNAL for (batch, time, feature).
         surrogate: what a spike has as its gradient, over (v - V_peak) / delta_T.
-        C_m: F. g_L, a: S. E_L, V_T, delta_T, V_reset, V_peak: V. tau_w, longest_step: s. b: A.
+        C_m: capacitance in F.
+        g_L: leak in S.
+        E_L: reversal potential of the leak in V.
+        V_T: threshold of the exponential in V.
+        delta_T: its steepness in V.
+        V_peak: potential of a spike in V.
+        V_reset: potential after it in V.
+        tau_w: time constant of the adaptation in s.
+        a: coupling of the adaptation to v in S.
+        b: its step at a spike in A.
+        longest_step: of the solver, in s.
     Shape: input in A, held over a frame, to spike counts of the same shape. At rest v = E_L, w = 0.
     Raises: ParameterError, InputError, StateError.
     Reference: Brette & Gerstner, J Neurophysiol 94:3637 (2005), eq. 2 to 4; its values, with V_reset = E_L.

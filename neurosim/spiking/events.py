@@ -108,7 +108,8 @@ class RatioMotionSensor(_Neuron):
     Args:
         axes: VIDEO, or SIGNAL for (batch, time, feature).
         surrogate: what an event has as its gradient, over the logarithm of the ratio less that of the threshold.
-        threshold: ratio that makes an event. level: what the first frame is compared with.
+        threshold: ratio that makes an event.
+        level: what the first frame is compared with.
     Shape: intensity, above 0, (batch, channel, time, y, x) to events, (batch, 2 channel, time, y, x): first all ON, then all
         OFF channels; a signal to twice its features. NaN for a negative intensity.
     Raises: ParameterError, InputError, StateError.

@@ -24,8 +24,10 @@ class Izhikevich(_Neuron):
     Args:
         axes: VIDEO, or SIGNAL for (batch, time, feature).
         surrogate: what a spike has as its gradient, over v - threshold in mV.
-        a, b, c, d: rate of recovery, its coupling to v, reset of v, step of u. threshold: mV. quadratic, linear, offset: the
-            parabola. longest_step: in s.
+        a, b, c, d: rate of recovery, its coupling to v, reset of v, step of u.
+        threshold: potential of a spike in mV.
+        quadratic, linear, offset: the parabola.
+        longest_step: between two tests for a spike, in s.
     Shape: input in mV/ms to spike counts of the same shape. At rest v = c and u = b c.
     Raises: ParameterError, InputError, StateError.
     Reference: Izhikevich, IEEE Trans Neural Netw 14:1569 (2003); sets: ibid. 15:1063 (2004), figure 1.

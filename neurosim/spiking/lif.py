@@ -27,7 +27,7 @@ class _IntegrateAndFire(_Neuron, ABC):
         self.seed, self.surrogate = int(seed), surrogate
 
     @abstractmethod
-    def refractory(self) -> tuple[Any, Any]:
+    def _refractory(self) -> tuple[Any, Any]:
         """Mean and deviation of the refractory time in s."""
 
     def initial_state(self, x: Tensor) -> LIFState:
@@ -36,7 +36,7 @@ class _IntegrateAndFire(_Neuron, ABC):
 
     def respond(self, x: Tensor, state: LIFState) -> tuple[Tensor, LIFState]:
         """See `functional.lif.lif`."""
-        mean, sigma = self.refractory()
+        mean, sigma = self._refractory()
         return lif(x, state, self.resolution.frame, self.axes.time, g_leak=self.g_L, threshold=self.threshold,
                    v_reset=self.v_reset, noise_sigma=self.noise_sigma, refractory=mean, refractory_sigma=sigma,
                    surrogate=self.surrogate)
@@ -52,8 +52,9 @@ class LIF(_IntegrateAndFire):
         axes: VIDEO, or SIGNAL for (batch, time, feature).
         seed: of the noise; the same seed gives the same numbers however the stream is cut.
         surrogate: what the spikes have as their gradient: SuperSpike, ArcTan, Triangle or Logistic.
-        g_L: leak in Hz. threshold, v_reset: of the potential. noise_sigma: stationary deviation of the free potential; 0, the
-            default, is no noise.
+        g_L: leak in Hz.
+        threshold, v_reset: of the potential.
+        noise_sigma: stationary deviation of the free potential; 0, the default, is no noise.
     Shape: input in Hz (potential per second) to spikes, 0 or 1, of the same shape. At rest v = v_reset.
     Raises: ParameterError, InputError, StateError.
     Reference: Gerstner et al., Neuronal Dynamics (2014), sec. 1.3 and 8.1; see `functional.lif.lif`.
@@ -65,7 +66,7 @@ class LIF(_IntegrateAndFire):
     tensor([ 5, 11, 17])
     """
 
-    def refractory(self) -> tuple[Any, Any]:
+    def _refractory(self) -> tuple[Any, Any]:
         """None."""
         return 0.0, 0.0
 
@@ -75,8 +76,8 @@ class RefractoryLIF(_IntegrateAndFire):
 
     Args:
         axes, seed, surrogate: as for `LIF`.
-        g_L: leak in Hz. threshold, v_reset: of the potential. noise_sigma: stationary deviation of the free potential.
-            refr_mu, refr_sigma: refractory time in s, max(refr_mu + refr_sigma N(0, 1), 0), drawn for each spike.
+        g_L, threshold, v_reset, noise_sigma: as for `LIF`.
+        refr_mu, refr_sigma: refractory time in s, max(refr_mu + refr_sigma N(0, 1), 0), drawn for each spike.
     Shape: input in Hz (potential per second) to spikes, 0 or 1, of the same shape. At rest v = v_reset, and nothing waits.
     Raises: ParameterError, InputError, StateError.
     Reference: Gerstner et al., Neuronal Dynamics (2014), sec. 1.3; see `functional.lif.lif`.
@@ -91,6 +92,6 @@ class RefractoryLIF(_IntegrateAndFire):
     refr_mu = Param(0.003, unit="s", at_least=0.0, fit=False, doc="mean refractory time")
     refr_sigma = Param(0.0, unit="s", at_least=0.0, fit=False, doc="deviation of the refractory time from spike to spike")
 
-    def refractory(self) -> tuple[Any, Any]:
+    def _refractory(self) -> tuple[Any, Any]:
         """What the parameters say."""
         return self.refr_mu, self.refr_sigma
