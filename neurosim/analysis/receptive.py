@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import numpy as np
@@ -9,16 +10,10 @@ import numpy as np
 from .._errors import InputError, ParameterError, StateError
 from ..streams.base import Source, to_numbers, whole
 
-CHUNK = 4096  # frames that are read together from a source
+CHUNK, VALUES = 4096, 1 << 22  # frames that are read together from a source; values that are worked on together
 
 
-def windows(frames: np.ndarray, lags: int) -> np.ndarray:
-    """The stimulus before each frame, (time - lags + 1, lags, ...), lag 0 being the present frame; a view."""
-    view = np.lib.stride_tricks.sliding_window_view(frames, lags, axis=0)
-    return np.moveaxis(view, -1, 1)[:, ::-1]
-
-
-class _Triggered:
+class _Triggered(ABC):
     """What STA and STC share: the last frames of the stimulus are kept, so that chunks need not overlap.
 
     A frame counts once its whole history has come: the first `lags` - 1 frames are only history.
@@ -53,7 +48,7 @@ class _Triggered:
         both = x if self._past is None else np.concatenate([self._past, x])
         usable = max(0, len(both) - self.lags + 1)
         if usable:
-            self._add(windows(both, self.lags), n[len(n) - usable:])
+            self._add(both, n[len(n) - usable:])
             self.frames += usable
         self._past = both[max(0, len(both) - self.lags + 1):].copy()
         return self
@@ -65,15 +60,16 @@ class _Triggered:
             stimulus, counts: sources on one clock, as `Recording.streams` and `datasets.open` give them.
         Returns: this object. Raises: InputError, StreamError.
         """
-        for chunk in stimulus.chunks(CHUNK):
+        for chunk in stimulus.chunks(max(1, min(CHUNK, VALUES // max(1, int(np.prod(stimulus.frame_shape)))))):
             n = counts.read(len(chunk))
             self.update(chunk[:len(n)], n)
             if len(n) < len(chunk):
                 break
         return self
 
-    def _add(self, w: np.ndarray, n: np.ndarray) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _add(self, frames: np.ndarray, n: np.ndarray) -> None:
+        """Takes in counts (time, units) and the frames of their history, `lags` - 1 more of them."""
 
     def _needs(self, spikes: Any) -> None:
         if not self.frames or not np.all(spikes > 0):
@@ -99,9 +95,10 @@ class STA(_Triggered):
         self._plain: Any = 0.0
         self.spikes: Any = 0.0
 
-    def _add(self, w: np.ndarray, n: np.ndarray) -> None:
-        self._sum = self._sum + np.tensordot(n, w, (0, 0))
-        self._plain = self._plain + w.sum(0)
+    def _add(self, frames: np.ndarray, n: np.ndarray) -> None:
+        lagged = [frames[self.lags - 1 - lag:len(frames) - lag] for lag in range(self.lags)]
+        self._sum = self._sum + np.stack([np.tensordot(n, x, (0, 0)) for x in lagged], 1)
+        self._plain = self._plain + np.stack([x.sum(0) for x in lagged])
         self.spikes = self.spikes + n.sum(0)
 
     def average(self, *, centered: bool = False) -> np.ndarray:
@@ -130,13 +127,10 @@ class STC(_Triggered):
         relative to all frames of the stimulus, so that it need not be white.
 
     >>> import numpy as np
-    >>> x = np.random.default_rng(0).normal(size=(5000, 3))
-    >>> stc = STC(1).update(x, (np.abs(x[:, 1]) > 1).astype(float))  # spikes where the second value is far from 0
-    >>> stc.covariances()[0].shape
-    (1, 3, 3)
-    >>> values, directions = stc.components()
-    >>> bool(values[0] > 1), np.abs(directions[0, 0]).round(1)  # the variance is larger along it
-    (True, array([0., 1., 0.]))
+    >>> light = np.random.default_rng(0).normal(size=5000)
+    >>> values, directions = STC(2).update(light, np.roll(light, 1) ** 2 > 4).components()  # bright or dark one frame before
+    >>> (values.round() + 0.0).tolist(), np.abs(directions[0]).round().tolist()
+    ([5.0, 0.0], [0.0, 1.0])
     """
 
     def __init__(self, lags: int) -> None:
@@ -146,15 +140,21 @@ class STC(_Triggered):
         self._squares: Any = 0.0
         self._frame: tuple[int, ...] = ()
 
-    def _add(self, w: np.ndarray, n: np.ndarray) -> None:
-        self._frame = w.shape[2:]
-        flat = np.ascontiguousarray(w.reshape(len(w), -1))
+    def _add(self, frames: np.ndarray, n: np.ndarray) -> None:
+        self._frame = frames.shape[1:]
+        history = np.lib.stride_tricks.sliding_window_view(frames.reshape(len(frames), -1), self.lags, axis=0)
+        size = self.lags * history.shape[1]
         weights = np.concatenate([np.ones((len(n), 1)), n], 1)  # all frames first, then each unit
-        squares = np.empty((weights.shape[1], flat.shape[1], flat.shape[1]))
-        for i, weight in enumerate(weights.T):
-            rows = weight > 0
-            squares[i] = (flat[rows] * weight[rows, None]).T @ flat[rows]
-        self._sums, self._squares = self._sums + weights.T @ flat, self._squares + squares
+        sums, squares = np.zeros((weights.shape[1], size)), np.zeros((weights.shape[1], size, size))
+        together = max(1, VALUES // size)
+        for at in range(0, len(n), together):
+            flat = np.ascontiguousarray(history[at:at + together, :, ::-1].swapaxes(1, 2)).reshape(-1, size)
+            part = weights[at:at + together]
+            sums += part.T @ flat
+            for square, weight in zip(squares, part.T, strict=True):
+                rows = weight > 0
+                square += (flat[rows] * weight[rows, None]).T @ flat[rows]
+        self._sums, self._squares = self._sums + sums, self._squares + squares
         self.spikes = self.spikes + n.sum(0)
 
     def covariances(self) -> tuple[np.ndarray, np.ndarray]:
@@ -187,8 +187,8 @@ def stc_significance(stimulus: Any, counts: Any, lags: int, *, seed: int, surrog
     """Components of the STC of one unit that chance does not give, against spikes shifted in time along the stimulus.
 
     A shift, around the end, keeps the statistics of both and breaks their relation. A component is significant when its
-    eigenvalue lies above the `1 - level / 2` quantile of the largest, or below the `level / 2` quantile of the smallest,
-    eigenvalue of the surrogates.
+    eigenvalue is larger than the largest, or smaller than the smallest, eigenvalue of all but a fraction `level / 2` of the
+    surrogates, itself counted as one of them.
 
     Args:
         stimulus: (time, ...). counts: (time,).
@@ -196,23 +196,33 @@ def stc_significance(stimulus: Any, counts: Any, lags: int, *, seed: int, surrog
         seed: of the shifts.
         surrogates: how many; at least 2 / level.
         level: probability of calling anything significant when nothing is.
-    Returns: eigenvalues (n,), directions (n, lags, ...), whether each is significant (n,).
-    Raises: InputError, ParameterError.
+    Returns: eigenvalues (n,) as of `STC.components`, directions (n, lags, ...), whether each is significant (n,).
+    Raises: InputError, ParameterError, StateError.
     Reference: Rust et al., Neuron 46:945 (2005), without their nested sequence of hypotheses.
 
-    >>> import numpy as np
-    >>> x = np.random.default_rng(0).normal(size=(2000, 3))
-    >>> stc_significance(x, np.abs(x[:, 1]) > 1, 1, seed=1, surrogates=40)[2]
-    array([ True, False, False])
+    >>> rng = np.random.default_rng(0)
+    >>> light = rng.normal(size=4000)
+    >>> spikes = rng.poisson(0.2 * np.roll(light, 1)**2)  # ON and OFF alike: the average shows nothing
+    >>> values, directions, significant = stc_significance(light, spikes, 3, seed=1)
+    >>> significant.tolist(), np.abs(directions[0]).round(1).tolist()
+    ([True, False, False], [0.0, 1.0, 0.0])
     """
+    where = "stc_significance"
     if not 0 < level < 1:
-        raise ParameterError("stc_significance", "level", "must lie between 0 and 1", level)
-    whole("stc_significance", "surrogates", surrogates, int(np.ceil(2 / level)))
-    x, n = to_numbers(stimulus, "stc_significance"), to_numbers(counts, "stc_significance").reshape(-1)
-    if len(n) < 4 * lags:
-        raise InputError(f"stc_significance: needs counts (time,) of at least {4 * lags} frames to shift (got {len(n)})")
+        raise ParameterError(where, "level", "must lie between 0 and 1", level)
+    whole(where, "surrogates", surrogates, int(np.ceil(2 / level)))
+    x, n = to_numbers(stimulus, where), to_numbers(counts, where)
+    if n.shape not in ((len(n),), (len(n), 1)) or len(n) < 4 * whole(where, "lags", lags, 1):
+        raise InputError(f"{where}: needs counts (time,) of one unit, and at least {4 * lags} frames to shift them (got shape "
+                         f"{n.shape})")
     values, directions = STC(lags).update(x, n).components()
     shifts = np.random.default_rng(seed).integers(lags, len(n) - lags, surrogates)
-    ends = np.array([STC(lags).update(x, np.roll(n, shift)).components()[0][[0, -1]] for shift in shifts])
-    high, low = np.quantile(ends[:, 0], 1 - level / 2), np.quantile(ends[:, 1], level / 2)
-    return values, directions, (values > high) | (values < low)
+    together = max(1, VALUES // len(values)**2)  # each a unit of one covariance, so that all frames are gone through once
+    ends = []
+    for at in range(0, surrogates, together):
+        shifted = np.stack([np.roll(n.reshape(-1), shift) for shift in shifts[at:at + together]], 1)
+        found = STC(lags).update(x, shifted).components()[0].reshape(-1, len(values))
+        ends.append(found[:, [0, -1]])
+    high, low = np.concatenate(ends).T
+    above, below = (high >= values[:, None]).sum(1), (low <= values[:, None]).sum(1)
+    return values, directions, np.minimum(above, below) + 1 <= level / 2 * (surrogates + 1)
