@@ -262,6 +262,7 @@ CASES = [
          shape=(2, 40, 2), bitwise=False),
     Case("Subunits", lambda t: Subunits(3, 5, 2, 2, dtype=t), shape=(2, 40, 2), bitwise=False),
     Case("GLM", lambda t: drawn(GLM(5, 3, dtype=t)), shape=(2, 40, 2), bitwise=False),
+    Case("GLM of subunits", lambda t: drawn(GLM(Subunits(2, 4, 2, dtype=t), 0, 2)), shape=(2, 40, 2), bitwise=False),
     Case("SpikingGLM", spiking_glm, shape=(2, 40, 2), bitwise=False, smooth=False),
     Case("OPL", lambda t: OPL(resolution=COARSE, dtype=t), low=0.0, high=255.0),
     Case("OPL-leaky", lambda t: OPL(leaky_heat=True, undershoot=False, resolution=COARSE, dtype=t), low=0.0, high=255.0),

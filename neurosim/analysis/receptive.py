@@ -57,7 +57,7 @@ class _Triggered(ABC):
         """Takes in two sources to the end of the shorter one, with the memory of one chunk.
 
         Args:
-            stimulus, counts: sources on one clock, as `Recording.streams` and `datasets.open` give them.
+            stimulus, counts: sources on one clock, as `Recording.streams` and `datasets.stream` give them.
         Returns: this object. Raises: InputError, StreamError.
         """
         for chunk in stimulus.chunks(max(1, min(CHUNK, VALUES // max(1, int(np.prod(stimulus.frame_shape)))))):

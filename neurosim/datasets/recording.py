@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -73,12 +73,14 @@ class Recording:
         frame_rate: of the stimulus in Hz.
         start_time: of the first frame of the stimulus in seconds, on the clock of the spikes.
         source, licence: where it comes from, and what one may do with it.
+        unit_ids: a number of each unit; counted from 0 when not given.
+        trials: start and stop of each in seconds, (trials, 2); none when not given.
     Raises: InputError, ParameterError.
 
     >>> recording = Recording(np.zeros(200), [0.01, 0.05], frame_rate=1000.0)
     >>> recording
     <Recording: 0.2 s of frames () at 1000 Hz, 1 unit, 2 spikes>
-    >>> recording.bin(0.05)[:, 0]
+    >>> recording.counts(0.05)[:, 0]
     array([1., 1., 0., 0.], dtype=float32)
     """
 
@@ -88,12 +90,23 @@ class Recording:
     start_time: float = 0.0
     source: str = ""
     licence: str = ""
+    unit_ids: tuple[int, ...] = ()
+    trials: Any = None
 
     def __post_init__(self) -> None:
         stimulus = to_numbers(self.stimulus, "Recording.stimulus")
         if not stimulus.ndim or not np.isfinite(stimulus).all():
             raise InputError(f"Recording.stimulus: must be finite frames along a first axis (got shape {stimulus.shape})")
-        for name, value in (("stimulus", frozen(stimulus)), ("spike_times", by_unit("Recording", self.spike_times)),
+        units = by_unit("Recording", self.spike_times)
+        unit_ids = tuple(int(one) for one in self.unit_ids) or tuple(range(len(units)))
+        if len(set(unit_ids)) != len(units) or len(unit_ids) != len(units):
+            raise ParameterError("Recording", "unit_ids", f"must be {len(units)} different numbers, one of each unit", unit_ids)
+        trials = np.empty((0, 2)) if self.trials is None else to_numbers(self.trials, "Recording.trials").astype(np.float64)
+        if trials.ndim != 2 or trials.shape[1] != 2 or not np.isfinite(trials).all() or (trials[:, 1] <= trials[:, 0]).any():
+            raise InputError("Recording.trials: must be starts and later stops in seconds, (trials, 2) (got shape "
+                             f"{trials.shape})")
+        for name, value in (("stimulus", frozen(stimulus)), ("spike_times", units), ("unit_ids", unit_ids),
+                            ("trials", frozen(trials)),
                             ("frame_rate", positive("Recording", "frame_rate", self.frame_rate, "Hz")),
                             ("start_time", time_of("Recording", self.start_time))):
             object.__setattr__(self, name, value)
@@ -103,11 +116,35 @@ class Recording:
         """Length of the stimulus in seconds."""
         return len(self.stimulus) / self.frame_rate
 
-    def bin(self, h: float) -> np.ndarray:
+    def counts(self, h: float) -> np.ndarray:
         """Counts (bins, units), float32, in bins of `h` seconds over the whole bins of the stimulus. Raises ParameterError."""
-        rate = 1.0 / positive("Recording.bin", "h", h, "s")
-        counts = self._counts(rate)
+        counts = self._counts(1.0 / positive("Recording.counts", "h", h, "s"))
         return counts.read(counts.length or 0)
+
+    def by_trial(self, unit: int = 0) -> list[np.ndarray]:
+        """Spike times of a unit in each trial, in seconds from the trial's start, as `analysis.psth` takes them.
+
+        Args:
+            unit: number of the unit, not its id.
+
+        >>> Recording(np.zeros(200), [0.01, 0.12, 0.15], 1000.0, trials=[(0.0, 0.1), (0.1, 0.2)]).by_trial()
+        [array([0.01]), array([0.02, 0.05])]
+        """
+        times = self.spike_times[unit]
+        return [times[(times >= start) & (times < stop)] - start for start, stop in self.trials]
+
+    def map(self, function: Callable[[np.ndarray], Any]) -> Recording:
+        """The same with another stimulus, such as the level of a sound: `recording.map(np.log)`.
+
+        Args:
+            function: from the stimulus (time, ...) to another of as many frames.
+        Raises: InputError when it gives another number of frames, or what is not finite.
+        """
+        stimulus = to_numbers(function(self.stimulus), "Recording.map")
+        if stimulus.shape[:1] != self.stimulus.shape[:1]:
+            raise InputError(f"Recording.map: the function must keep the {len(self.stimulus)} frames (got shape "
+                             f"{stimulus.shape})")
+        return replace(self, stimulus=stimulus)
 
     def _counts(self, rate: float) -> SpikeCounts:
         return SpikeCounts(self.spike_times, rate, int(self.duration * rate + EDGE), start_time=self.start_time)
@@ -144,7 +181,7 @@ class Recording:
         return stimulus.read(counts.length or 0), counts.read(counts.length or 0)
 
     def split(self, seconds: float) -> tuple[Recording, Recording]:
-        """The recording before and after so many seconds from its start, cut between two frames.
+        """The recording before and after so many seconds from its start, cut between two frames; trials go with their start.
 
         Raises: ParameterError unless both parts hold a frame.
 
@@ -157,8 +194,9 @@ class Recording:
         cut = self.start_time + frame / self.frame_rate
         early = tuple(times[times < cut - EDGE / self.frame_rate] for times in self.spike_times)
         late = tuple(times[len(before):] for times, before in zip(self.spike_times, early, strict=True))
-        return (replace(self, stimulus=self.stimulus[:frame], spike_times=early),
-                replace(self, stimulus=self.stimulus[frame:], spike_times=late, start_time=cut))
+        first = self.trials[:, 0] < cut - EDGE / self.frame_rate
+        return (replace(self, stimulus=self.stimulus[:frame], spike_times=early, trials=self.trials[first]),
+                replace(self, stimulus=self.stimulus[frame:], spike_times=late, start_time=cut, trials=self.trials[~first]))
 
     def __repr__(self) -> str:
         spikes, units = sum(map(len, self.spike_times)), len(self.spike_times)

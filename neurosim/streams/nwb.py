@@ -159,16 +159,25 @@ def read_nwb_units(path: PathLike) -> tuple[np.ndarray, np.ndarray]:
     """
     file = readable("read_nwb_units", path)
     with open_hdf5("read_nwb_units", file) as h5:
-        parts = {name: column(h5, f"units/{name}", file) for name in ("id", "spike_times", "spike_times_index")}
+        ids, times, ends = unit_table(h5, file)
+    return np.repeat(ids, np.diff(ends, prepend=np.int64(0))), times
+
+
+def unit_table(h5: Any, path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Ids of the units (units,), the spike times of all in s (spikes,), and where those of each end (units,).
+
+    Raises: StreamError when there are no units, or they do not fit their spikes.
+    """
+    parts = {name: column(h5, f"units/{name}", path) for name in ("id", "spike_times", "spike_times_index")}
     if any(part is None for part in parts.values()):
         missing = [name for name, part in parts.items() if part is None]
-        raise StreamError(f"read_nwb_units: {file} has no units with spike times (it lacks {missing} in 'units')")
+        raise StreamError(f"read_nwb_units: {path} has no units with spike times (it lacks {missing} in 'units')")
     ids, times, ends = (np.asarray(part) for part in parts.values())
-    counts = np.diff(np.asarray(ends, np.int64), prepend=np.int64(0)).astype(np.int64)
-    if len(ends) != len(ids) or (counts < 0).any() or (len(ends) and ends[-1] != len(times)):
-        raise StreamError(f"read_nwb_units: the units of {file} do not fit their spike times ({len(ids)} units, {len(times)} "
+    ends = ends.astype(np.int64)
+    if len(ends) != len(ids) or (np.diff(ends, prepend=0) < 0).any() or (len(ends) and ends[-1] != len(times)):
+        raise StreamError(f"read_nwb_units: the units of {path} do not fit their spike times ({len(ids)} units, {len(times)} "
                           f"spikes)")
-    return np.repeat(ids.astype(np.int64), counts), times.astype(np.float64)
+    return ids.astype(np.int64), times.astype(np.float64), ends
 
 
 def column(h5: Any, name: str, path: Path) -> np.ndarray | None:

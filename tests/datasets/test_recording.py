@@ -58,7 +58,25 @@ def test_the_recordings_that_are_shipped(number: int, spikes: int, first: float,
     assert recording.stimulus.shape == (20000,) and recording.frame_rate == 2000.0
     assert 0.0158 < recording.stimulus.min() and recording.stimulus.max() <= 1.0
     assert "BSD" in recording.licence and "nitime" in recording.source
-    assert recording.bin(0.001).sum() == spikes
+    assert recording.counts(0.001).sum() == spikes
+
+
+def test_trials_are_cut_out_and_go_with_their_start() -> None:
+    recording = Recording(np.zeros(100), [SPIKES, SPIKES[::2]], 100.0, unit_ids=(7, 3),
+                          trials=[(0.1, 0.3), (0.3, 0.5), (0.7, 0.9)])
+    for start, times in zip((0.1, 0.3, 0.7), recording.by_trial(1), strict=True):
+        np.testing.assert_allclose(times + start, [t for t in SPIKES[::2] if start <= t < start + 0.2])
+    early, late = recording.split(0.35)
+    assert (len(early.trials), len(late.trials), late.unit_ids) == (2, 1, (7, 3))
+    level = recording.map(lambda x: np.stack([x, x + 1], 1))
+    assert level.stimulus.shape == (100, 2) and len(level.trials) == 3 and level.unit_ids == (7, 3)
+    np.testing.assert_array_equal(level.counts(0.01), recording.counts(0.01))
+    with pytest.raises(InputError, match=r"Recording\.map: the function must keep the 100 frames"):
+        recording.map(lambda x: x[1:])
+    with pytest.raises(InputError, match=r"Recording\.trials: must be starts and later stops"):
+        Recording(np.zeros(5), [0.1], 100.0, trials=[(0.2, 0.1)])
+    with pytest.raises(ParameterError, match=r"Recording\.unit_ids: must be 2 different numbers"):
+        Recording(np.zeros(5), [[0.1], [0.2]], 100.0, unit_ids=(1, 1))
 
 
 def test_what_is_no_recording_is_refused() -> None:

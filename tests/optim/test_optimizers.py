@@ -54,11 +54,12 @@ def test_tab_lists_torch_s_and_ours_with_their_arguments() -> None:
 def test_scipy_s_numbers() -> None:
     start = np.array([-1.2, 1.0])
     p = torch.tensor(start, requires_grad=True)
-    optimizer = Scipy([p], max_iter=50)
+    options = {"ftol": 1e-9, "gtol": 1e-5, "maxcor": 10}
+    optimizer = Scipy([p], max_iter=50, **options)
     optimizer.step(closure_of(p, optimizer))
     direct = minimize(lambda x: 100 * (x[1] - x[0] ** 2) ** 2 + (1 - x[0]) ** 2, start, method="L-BFGS-B",
                       jac=lambda x: np.array([-400 * x[0] * (x[1] - x[0] ** 2) - 2 * (1 - x[0]), 200 * (x[1] - x[0] ** 2)]),
-                      options={"maxiter": 50})
+                      options={"maxiter": 50, **options})
     np.testing.assert_allclose(p.detach(), direct.x, rtol=1e-9)
 
 
