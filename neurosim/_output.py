@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ._axes import VIDEO, Axes
+from ._axes import VIDEO, Axes, chunk_to_frames
 from ._errors import ParameterError, UnknownName
 from ._tree import Row, html_table, text_table
 
@@ -235,6 +235,42 @@ class Output:
         from .plot import time_courses
         values = self._values if key is None else {str(key): self[key]}
         return time_courses(Output(values, axes=self.axes, frame=self.frame, start=self.start, origin=self.origin))
+
+    def save_nwb(self, path: Any, *, stimulus: Any = None, units: Mapping[str, str] | None = None, description: str = "",
+                 mode: str = "x") -> None:
+        """Writes batch entry 0 as an NWB file: outputs as time series, spikes as units. Needs the extra "nwb".
+
+        Args:
+            path: ends in .nwb.
+            stimulus: what the model was given, a source or an array (time, ...), with one frame for each of the outputs.
+            units: unit of each output by its name, as text.
+            description: of the session.
+            mode: "x" makes a new file, "w" replaces an existing one.
+        Raises: InputError for a batch of several; as `datasets.write_nwb`.
+
+        >>> import neurosim, tempfile, pathlib
+        >>> out = neurosim.filters.TemporalLowPass().run(torch.ones(30, 4, 4))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     out.save_nwb(pathlib.Path(folder) / "run.nwb", stimulus=torch.ones(30, 4, 4))
+        ...     neurosim.streams.NWBReader(pathlib.Path(folder) / "run.nwb", "output").units
+        'a.u.'
+        """
+        from .datasets import Series, write_nwb
+        from .streams import SequenceStream, Source
+
+        def timed(frames: Any) -> Source:
+            return SequenceStream(frames, frame_rate=1.0 / self.frame, start_time=self.start_time)
+
+        series = {name: Series(timed(chunk_to_frames(x, self.axes, "Output.save_nwb")), (units or {}).get(name, "a.u."))
+                  for name, x in self.items()}
+        given = {} if stimulus is None else {
+            "stimulus": Series(stimulus if isinstance(stimulus, Source) else timed(stimulus))}
+        trains = []
+        if self._events:
+            number, times = (x.cpu().numpy() for x in self.spikes)
+            cells = sum(one.cells for one in self._events.values())
+            trains = np.split(times, np.searchsorted(number, np.arange(1, cells))) if cells else []
+        write_nwb(path, stimulus=given, outputs=series, spike_times=trains, description=description, mode=mode)
 
     # ---- what a person sees ---------------------------------------------------------------------------------------
     def _rows(self) -> list[Row]:

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import h5py
@@ -19,7 +20,7 @@ import torch
 import neurosim
 from neurosim.cli import main
 from neurosim.cli.models import public_layers
-from neurosim.streams import HDF5Reader, VideoReader, read_events
+from neurosim.streams import HDF5Reader, NWBReader, VideoReader, read_events, read_nwb_units
 
 CLIP = Path(neurosim.__file__).parent / "data" / "ucsb-pedestrians.mp4"
 FAST = ["--steps-per-second", "200", "--pixels-per-degree", "20"]
@@ -97,6 +98,30 @@ def test_run_writes_everything_to_hdf5(movie: Path, tmp_path: Path, capsys: pyte
     np.testing.assert_array_equal(at[order], wanted.spikes.times)
     said = capsys.readouterr().out
     assert re.fullmatch(rf".*out\.h5: 90 frames, {len(unit)} spikes; .* s, after .* frames/s, .* x real time\n", said)
+
+
+def test_run_writes_everything_to_nwb(movie: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    argv = ["run", "Retina", str(movie), "--dt", "40", "--record", "gang_0_input", "--seed", "3", *FAST]
+    assert main([*argv, "-o", str(tmp_path / "out.h5")]) == main([*argv, "-o", str(tmp_path / "out.nwb")]) == 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import pynwb
+
+        assert list(pynwb.validate(path=str(tmp_path / "out.nwb"))) == []
+    for name in ("gang_0_input", "ganglion_on", "ganglion_off"):
+        with HDF5Reader(tmp_path / "out.h5", name) as one, NWBReader(tmp_path / "out.nwb", name) as other:
+            np.testing.assert_array_equal(one.read(100), other.read(100))
+            assert (other.frame_rate, other.units) == (200.0, one.units)
+    unit, at = read_events(tmp_path / "out.h5")
+    order = np.lexsort((at, unit))
+    found = read_nwb_units(tmp_path / "out.nwb")
+    np.testing.assert_array_equal(found[0], unit[order])
+    np.testing.assert_array_equal(found[1], at[order])
+    with h5py.File(tmp_path / "out.nwb") as file:
+        assert len(file["units/id"]) == 240, "silent cells are units too"
+    assert {path.name for path in tmp_path.iterdir()} == {"movie.npy", "out.h5", "out.nwb"}, "nothing else is left"
+    assert main([*argv, "-o", str(tmp_path / "out.nwb")]) == 1
+    assert "exists; --overwrite replaces it" in capsys.readouterr().err
 
 
 def test_run_shows_progress_unless_it_is_to_be_quiet(movie: Path, tmp_path: Path,

@@ -12,7 +12,9 @@ from types import ModuleType
 import numpy as np
 import pytest
 import torch
+from sklearn.linear_model import PoissonRegressor
 
+from neurosim import analysis, datasets
 from neurosim.streams import HDF5Reader, read_events
 
 PROJECT = Path(__file__).parents[1]
@@ -130,6 +132,41 @@ def test_fit_opl_to_the_end(tmp_path: Path) -> None:
 def test_fit_background(tmp_path: Path) -> None:
     assert load("fit_background").main(tmp_path / "background.png", rounds=20) > 0.5
     assert (tmp_path / "background.png").stat().st_size > 5000
+
+
+def test_fit_spike_trains(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    recording, _ = datasets.grasshopper(1).split(3.0)
+    datasets.save(recording, tmp_path / "cell.npz")
+    scores = load("fit_spike_trains").main(tmp_path / "spikes.png", [str(tmp_path / "cell.npz")], folds=0, epochs=2, seeds=1)
+    assert (tmp_path / "spikes.png").stat().st_size > 5000
+    assert scores["LN", 15].bits > scores["LN", 0].bits > 0.5
+    assert all(np.isfinite(score.bits) and score.rate.shape == (3000,) for score in scores.values())
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "| model | parameters | cell: bits per spike | variance explained |" and len(lines) == 2 + 12
+
+
+@pytest.mark.parametrize(("number", "ln", "glm"), [(1, 0.93, 1.64), (2, 0.70, 1.29)])
+def test_fit_spike_trains_reaches_what_the_field_reports(number: int, ln: float, glm: float) -> None:
+    example = load("fit_spike_trains")
+    x, counts = example.arrays(datasets.grasshopper(number))[0]
+    x, keep = np.log(x), np.arange(len(x)) < 7000
+    padded, past = np.concatenate([np.repeat(x[:1], 19, 0), x]), np.concatenate([np.zeros((15, 1)), counts])
+    stimulus = np.concatenate([padded[19 - lag:len(padded) - lag] for lag in range(20)], 1) / x.std()
+    before = np.concatenate([past[14 - lag:len(past) - 1 - lag] for lag in range(15)], 1)
+    for history, design, reported in ((0, stimulus, ln), (15, np.concatenate([stimulus, before], 1), glm)):
+        ours = example.score(example.fit("LN", history, x, counts, keep, smooth=0.0), x, counts, keep).bits
+        theirs = PoissonRegressor(alpha=0, tol=1e-7, max_iter=3000).fit(design[:7000], counts[:7000, 0]).predict(design[7000:])
+        assert ours == pytest.approx(analysis.bits_per_spike(theirs, counts[7000:, 0], counts[:7000].mean()), abs=1e-3)
+        assert ours > reported - 0.03
+
+
+@pytest.mark.slow
+def test_fit_spike_trains_finds_more_than_a_linear_filter() -> None:
+    example = load("fit_spike_trains")
+    for number, names in ((1, ["LN", "subunits"]), (2, ["LN", "LNLN"])):
+        (scores,) = example.compare(datasets.grasshopper(number), folds=0, names=names, seeds=1)
+        assert scores[names[1], 0].bits > 1.1 * scores["LN", 0].bits
+        assert scores[names[1], 15].bits > 1.5 * scores["LN", 0].bits
 
 
 @pytest.mark.slow

@@ -161,6 +161,10 @@ class STC(_Triggered):
         """Covariance of the stimulus before spikes, (units, n, n), and before all frames, (n, n), with n = lags times pixels.
 
         Raises: StateError before every unit has a spike.
+
+        >>> triggered, plain = STC(2).update([0.0, 2.0, 0.0, 2.0, 0.0], [0, 1, 0, 1, 0]).covariances()
+        >>> triggered.tolist(), plain.tolist()  # a spike is always at 2, after 0
+        ([[[0.0, 0.0], [0.0, 0.0]]], [[1.0, -1.0], [-1.0, 1.0]])
         """
         self._needs(self.spikes)
         weight = np.concatenate([[self.frames], self.spikes])

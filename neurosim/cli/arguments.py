@@ -93,7 +93,7 @@ def _add_run(p: argparse.ArgumentParser) -> None:
                    help="such as Retina or filters.TemporalLowPass; `neurosim info` lists them")
     p.add_argument("input", metavar="INPUT", help="a video, which is resampled to the time step; .npy, .npz or HDF5")
     p.add_argument("-o", "--output", metavar="OUTPUT", required=True,
-                   help=".h5 for every output, every record and a table of spikes; .npy, .mkv or .mp4 for one output")
+                   help=".h5 or .nwb for every output, every record and all spikes; .npy, .mkv or .mp4 for one output")
     p.add_argument("--overwrite", action="store_true", help="replace an existing OUTPUT")
     _add_model(p)
     p.add_argument("--dt", type=count, metavar="N", default=100, help="frames per chunk (%(default)s)")

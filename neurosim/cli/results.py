@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import neurosim
-from neurosim import Output, StreamError
+from neurosim import MissingExtra, Output, StreamError
 from neurosim._axes import chunk_to_frames
 from neurosim._record import recordable
-from neurosim.streams import HDF5File, Sink, Source, open_sink
+from neurosim.datasets import Series, write_nwb
+from neurosim.streams import HDF5File, HDF5Reader, Sink, Source, open_sink, read_events
 from neurosim.streams._paths import writable
 
 from .errors import UsageError
 from .preview import preview
 
-HDF5 = (".h5", ".hdf5")
+HDF5 = (".h5", ".hdf5", ".nwb")
 SINGLE = (".npy", ".mkv", ".mp4")
 SPIKES = "spikes"
 
@@ -42,7 +47,8 @@ class Results:
     """A file that outputs of a model are written to, chunk by chunk. It appears with the first chunk.
 
     Args:
-        path: .h5 or .hdf5 for everything; .npy, .mkv, .mp4 for a single output.
+        path: .h5, .hdf5 or .nwb for everything; .npy, .mkv, .mp4 for a single output. An NWB file is made at the end, from an
+            HDF5 file beside it that is then removed.
         overwrite: whether an existing file is replaced.
         about: stored in an HDF5 file as its parameters.
         only: names of outputs or recorded paths to write, all when empty.
@@ -61,6 +67,8 @@ class Results:
             raise UsageError(f"--limits: is for video, .mkv or .mp4 (got {str(path)!r})")
         if limits is None and suffix in (".mkv", ".mp4"):
             raise UsageError("--limits: video needs the values shown black and white, such as --limits 0 255")
+        if suffix == ".nwb" and find_spec("pynwb") is None:
+            raise MissingExtra("--output: writing NWB", "nwb")
         self._mode = "w" if overwrite else "x"
         if self.path.exists() and not overwrite:
             raise StreamError(f"--output: the file {self.path} exists; --overwrite replaces it")
@@ -68,9 +76,11 @@ class Results:
         self._model, self._about, self._only, self._limits = model, dict(about or {}), list(only), limits
         self._rate = model.resolution.steps_per_second
         self._hdf5 = suffix in HDF5
+        self._growing = self.path.with_name(f".{self.path.name}.h5") if suffix == ".nwb" else self.path
         self._file: HDF5File | None = None
         self._sinks: dict[str, Sink] = {}
         self._events: Any = None
+        self._cells = 0
         self.frames = self.spikes = 0
         self._begin = time.perf_counter()
         self._first: tuple[float, int] | None = None  # when the first chunk was written, and its frames
@@ -108,11 +118,12 @@ class Results:
                                                  mode=self._mode, **options)}
             return
         spiking = out.events and (not self._only or SPIKES in self._only)
+        self._cells = sum(one.cells for one in out.events.values()) if spiking else 0
         if SPIKES in names:
             raise UsageError(f"--output: {SPIKES!r} is the name of the table of spikes")
         stages = [name for name in recordable(self._model) if name in names]  # what comes first in the model is shown first
         order = [*stages, *(name for name in names if name not in stages)]
-        self._file = HDF5File(self.path, self._mode,
+        self._file = HDF5File(self._growing, self._mode if self._growing == self.path else "w",
                               parameters={**self._about, "units": unit_ranges(out), "order": order})
         if spiking:
             self._events = self._file.events(SPIKES)
@@ -145,6 +156,18 @@ class Results:
             sink.close()
         if self._file is not None:
             self._file.close()
+            if self._growing.exists() and self._growing != self.path:
+                self._to_nwb()
+
+    def _to_nwb(self) -> None:
+        """Makes the NWB file of what has been written."""
+        with ExitStack() as opened:
+            readers = {name: opened.enter_context(HDF5Reader(self._growing, name)) for name in self._sinks}
+            units, times = read_events(self._growing, SPIKES) if self._events is not None else (np.empty(0), np.empty(0))
+            series = {name: Series(reader, reader.units or "a.u.") for name, reader in readers.items()}
+            write_nwb(self.path, outputs=series, mode=self._mode, description=f"{type(self._model).__name__} run by neurosim",
+                      spike_times=[times[units == unit] for unit in range(self._cells)])
+        self._growing.unlink()
 
     def __enter__(self) -> Results:
         return self

@@ -98,6 +98,29 @@ def test_what_a_run_wrote_is_a_recording(tmp_path: Path) -> None:
     assert [times.tolist() for times in found.spike_times] == [[0.2], [0.1, 0.4]]
 
 
+def test_the_output_of_a_run_is_saved_with_its_stimulus(tmp_path: Path) -> None:
+    retina = neurosim.retina.Retina(seed=1, resolution=neurosim.Resolution(0.005, 20.0))
+    movie = SequenceStream(255 * rng.random((60, 6, 7)), frame_rate=200.0, start_time=2.5)
+    out = retina.run(movie, 20, record=["bipolar"])
+    movie.seek(0)
+    out.save_nwb(tmp_path / "run.nwb", stimulus=movie, units={"bipolar": "mV"}, description="a retina")
+    validated(tmp_path / "run.nwb")
+    with NWBReader(tmp_path / "run.nwb", "bipolar") as bipolar:
+        assert (bipolar.units, bipolar.frame_rate, bipolar.start_time) == ("mV", 200.0, 2.5)
+        np.testing.assert_array_equal(bipolar.read(99), out["bipolar"][0, 0])
+    found = datasets.open(tmp_path / "run.nwb")
+    np.testing.assert_allclose(found.stimulus, movie.sequence)
+    assert len(found.spike_times) == 2 * 42 and found.source == "a retina"
+    for unit in (0, 5, 42, 83):
+        np.testing.assert_array_equal(found.spike_times[unit], out.spikes.times[out.spikes.units == unit])
+    signal = neurosim.filters.TemporalLowPass(axes=neurosim._axes.SIGNAL).run(np.ones((30, 3)))
+    signal.save_nwb(tmp_path / "signal.nwb")
+    validated(tmp_path / "signal.nwb")
+    batch = neurosim.filters.TemporalLowPass().run(np.ones((2, 1, 5, 3, 3)))
+    with pytest.raises(InputError, match="takes one recording, the output has a batch of 2"):
+        batch.save_nwb(tmp_path / "batch.nwb")
+
+
 def test_files_of_other_programs(tmp_path: Path) -> None:
     path = tmp_path / "other.nwb"
     with warnings.catch_warnings():
