@@ -244,7 +244,7 @@ def draw(title: str, counts: np.ndarray, results: dict[str, list[dict[tuple[str,
         axes[panel].set(xlim=(time[0], time[-1] + BIN))
         axes[panel].tick_params(labelbottom=panel == "best")
     axes["best"].set(xlabel="time (s)")
-    figure.savefig(picture, dpi=80)
+    figure.savefig(picture, dpi=72)
     plt.close(figure)
 
 
