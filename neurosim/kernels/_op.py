@@ -95,7 +95,8 @@ def make_op(name: str, reference: Callable[..., Any], shapes: Callable[..., Any]
 
     def call(*args: Any) -> Any:
         compiling = torch.compiler.is_compiling()
-        watched, differentiable = compiling or torch._C._len_torch_dispatch_stack() > 0, False
+        watched = compiling or torch._C._len_torch_dispatch_stack() > 0 or torch._C._get_tracing_state() is not None
+        differentiable = False
         for arg in args:  # one pass: a live stream calls this for every frame
             if isinstance(arg, Tensor):
                 if arg.device != CPU or (arg.dtype not in KERNEL_DTYPES and arg.is_floating_point()):

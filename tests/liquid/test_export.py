@@ -130,6 +130,16 @@ def test_the_networks_of_ncps_compile() -> None:
     torch.testing.assert_close((y, hx), model(x, None, timespans))
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning", "ignore::torch.jit.TracerWarning")
+def test_a_traced_network_takes_any_length() -> None:
+    """What is traced is the operator: its result in the example is no constant."""
+    model = FACES["LTC"]().eval()
+    with torch.no_grad():
+        traced = torch.jit.trace(model, (positive(2, 5, 2),), check_trace=False)
+        x = positive(3, 9, 2, seed=4)
+        torch.testing.assert_close(traced(x), model(x))
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # those of the exporter about itself
 @pytest.mark.parametrize("make", CELLS.values(), ids=CELLS.keys())

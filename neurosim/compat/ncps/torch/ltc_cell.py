@@ -18,6 +18,7 @@ from .. import wirings
 from ._sequence import one_step
 
 SYNAPSE = ("w", "sigma", "mu", "erev")
+MASKS = ("sparsity_mask", "sensory_sparsity_mask")
 
 
 class LTCCell(nn.Module):
@@ -119,10 +120,10 @@ class LTCCell(nn.Module):
                 for name in ("w", "sensory_w", "cm", "gleak"):
                     getattr(self, name).clamp_(min=0)
 
-    def _masks(self) -> list[tuple[Tensor, int | None]]:
+    def _masks(self) -> list[tuple[Any, int | None]]:
         """The masks, and how often each has been written into, as far as torch counts."""
         return [(mask, None if mask.is_inference() else mask._version)
-                for mask in (self.sparsity_mask, self.sensory_sparsity_mask)]
+                for mask in map(self._buffers.__getitem__, MASKS)]
 
     def _list_synapses(self) -> None:
         """Lists the synapses anew when a mask has been loaded, moved or changed."""
@@ -155,7 +156,7 @@ class LTCCell(nn.Module):
         wires = Wires(*self._pairs, *self._sensory_pairs)
 
         def cell(x: Tensor, v: Tensor, timespans: Tensor) -> Tensor:
-            values = LTCParams(*(value.to(x.dtype) for value in p))
+            values = p if x.dtype == p.gleak.dtype else LTCParams(*(value.to(x.dtype) for value in p))
             return ltc_scan(values, wires, LTCState(v), self._mapped(x, "input"), timespans, unfolds=self._ode_unfolds,
                             epsilon=self._epsilon)[0]
 
