@@ -122,8 +122,8 @@ class LTCCell(nn.Module):
 
     def _masks(self) -> list[tuple[Any, int | None]]:
         """The masks, and how often each has been written into, as far as torch counts."""
-        return [(mask, None if mask.is_inference() else mask._version)
-                for mask in map(self._buffers.__getitem__, MASKS)]
+        held: dict[str, Any] = self._buffers  # the module's own attributes take longer to find
+        return [(mask, None if mask.is_inference() else mask._version) for mask in (held[name] for name in MASKS)]
 
     def _list_synapses(self) -> None:
         """Lists the synapses anew when a mask has been loaded, moved or changed."""
