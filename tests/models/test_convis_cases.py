@@ -25,12 +25,12 @@ def agrees(layer: Layer, x: np.ndarray, wanted: np.ndarray) -> None:
         np.testing.assert_allclose(layer.run(x, dt)[0].detach().numpy(), wanted, rtol=0, atol=1e-12 * np.abs(wanted).max())
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(4))
 def test_convolutions(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    kernel, frame = tuple(int(n) for n in rng.integers(1, 6, 3)), tuple(int(n) for n in rng.integers(5, 8, 2))
+    kernel, frame = tuple(int(n) for n in rng.integers(1, 6, 3)), tuple(int(n) for n in rng.integers(5, 7, 2))
     batch, inputs, outputs = (int(n) for n in rng.integers(1, 4, 3))
-    x, w, b = rng.normal(size=(batch, inputs, 9, *frame)), rng.normal(size=(outputs, inputs, *kernel)), rng.normal(size=outputs)
+    x, w, b = rng.normal(size=(batch, inputs, 7, *frame)), rng.normal(size=(outputs, inputs, *kernel)), rng.normal(size=outputs)
     own = filters.Conv3d(inputs, outputs, dtype=F64)
     own.set_weight(w)
     own.p.bias = b
