@@ -1,15 +1,19 @@
 """What liquid networks cost, beside ncps 1.0.1, torch.nn.LSTM and the bare sigmoids that they are made of.
 
-python benchmarks/liquid.py [--ncps FOLDER] [--pairs 7] [--tutorial]
+    python benchmarks/liquid.py [--ncps FOLDER] [--pairs 7] [--tutorial [SEEDS]] [--without-ncps]
 
 Installs ncps from PyPI into a folder of its own (a temporary one unless FOLDER is given) and runs both in this process: one
-thread, float32, 8 inputs, 100 steps. Ratios are medians over pairs of runs of CPU time.
+thread, float32, 8 inputs, 100 steps. Ratios are medians over pairs of runs of CPU time. "x sigmoids" is the time over that of
+as many evaluations of the kernels' own sigmoid, in a loop that does nothing else: of one for each synapse and sub-step, in
+training of two, since the backward pass needs them again. With --tutorial the sine tutorial of ncps is trained instead, by both
+(ncps takes more than a minute a seed) or, with --without-ncps, by neurosim alone.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib
+import resource
 import statistics
 import subprocess
 import sys
@@ -24,28 +28,32 @@ import torch
 
 from neurosim.compat import ncps as ours
 from neurosim.kernels._jit import compiled
-from neurosim.kernels._math import exp
-from neurosim.liquid import LTC, AutoNCP, FullyConnected
+from neurosim.kernels._lanes import EXACT, lanes, vload, vlogistic2, vstore
+from neurosim.liquid import LTC, AutoNCP, CfC, FullyConnected
 
 INPUTS, STEPS, UNFOLDS = 8, 100, 6
 NETWORKS = {"AutoNCP(16, 4)": AutoNCP(16, 4), "AutoNCP(64, 4)": AutoNCP(64, 4), "FullyConnected(16)": FullyConnected(16),
             "FullyConnected(64)": FullyConnected(64)}
 GOALS = {("AutoNCP(16, 4)", 1): 200, ("AutoNCP(64, 4)", 1): 40, ("FullyConnected(16)", 1): 100, ("FullyConnected(64)", 1): 15,
          ("AutoNCP(64, 4)", 32): 18, ("FullyConnected(64)", 32): 2.5}
+TRAINING_GOALS = {**GOALS, ("FullyConnected(64)", 32): 3.5}
+Calls = dict[str, Callable[[], torch.Tensor]]
 
 
-def install(folder: Path) -> None:
-    """Makes ncps importable, from a folder of its own."""
+def install(folder: Path) -> Any:
+    """ncps, from a folder of its own."""
     if not (folder / "ncps").exists():
         subprocess.run([sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", folder, "ncps==1.0.1"],
                        check=True)
     sys.path.append(str(folder))
+    importlib.import_module("ncps.torch")
+    return importlib.import_module("ncps")
 
 
-def seconds(work: Callable[[], Any], least: float = 0.01) -> float:
-    """CPU time of one call, from as many as fill `least` seconds."""
-    count, begin = 0, time.process_time()
-    while (spent := time.process_time() - begin) < least or not count:
+def seconds(work: Callable[[], Any], least: float = 0.01, clock: Callable[[], float] = time.process_time) -> float:
+    """Time of one call, from as many as fill `least` seconds."""
+    count, begin = 0, clock()
+    while (spent := clock() - begin) < least or not count:
         work()
         count += 1
     return spent / count
@@ -56,55 +64,127 @@ def training(call: Callable[[], torch.Tensor]) -> Callable[[], None]:
     return lambda: (call() ** 2).mean().backward()
 
 
-@compiled
+@compiled(fastmath=EXACT)
 def sigmoids(x: np.ndarray, out: np.ndarray, times: int) -> None:
-    """The compiled sigmoid alone, over an array that stays in the cache."""
-    one = x.dtype.type(1)
+    """The sigmoid of the kernels alone, over an array that stays in the cache."""
     for _ in range(times):
-        for i in range(len(x)):
-            out[i] = one / (one + exp(-x[i]))
+        for i in range(0, len(x), lanes(x)):
+            vstore(out, i, vlogistic2(vload(x, i)))
 
 
-def floor(evaluations: int) -> float:
-    """CPU time of that many sigmoids."""
+def sigmoid_cost() -> float:
+    """CPU time of one sigmoid, seconds."""
     x = np.linspace(-4, 4, 1024).astype(np.float32)
     out = np.empty_like(x)
-    times = max(evaluations // 1024, 1)
-    sigmoids(x, out, times)
-    return min(seconds(lambda: sigmoids(x, out, times)) for _ in range(5)) * evaluations / (1024 * times)
+    return min(seconds(lambda: sigmoids(x, out, 100)) for _ in range(15)) / (100 * len(x))
 
 
-def networks(ncps: Any, pairs: int) -> None:
-    """The table of ratios."""
-    print(f"{'network':20} batch  pass       ncps       neurosim   ratio   compat   goal   x sigmoids   LSTM")
+def measured(calls: Calls, pairs: int) -> dict[str, tuple[dict[str, float], dict[str, float]]]:
+    """For forward and training: median CPU time of each call, and median ratio of that of ncps to it."""
+    found = {}
+    for label, wrap in (("forward", None), ("training", training)):
+        works = {key: call if wrap is None else wrap(call) for key, call in calls.items()}
+        with torch.set_grad_enabled(wrap is not None):
+            for work in works.values():
+                work()
+            times: dict[str, list[float]] = {key: [] for key in works}
+            for _ in range(pairs):
+                for key, work in works.items():
+                    times[key].append(seconds(work, 0.0 if key == "ncps" else 0.01))
+        found[label] = ({key: statistics.median(value) for key, value in times.items()},
+                        {key: statistics.median(a / b for a, b in zip(times["ncps"], times[key], strict=True))
+                         for key in works})
+    return found
+
+
+def noise(batch: int) -> torch.Tensor:
+    """An input."""
+    return torch.randn(batch, STEPS, INPUTS, generator=torch.Generator().manual_seed(0))
+
+
+def ltc_networks(ncps: Any, pairs: int) -> None:
+    """The table of LTC."""
+    cost = sigmoid_cost()
+    print(f"one sigmoid: {cost * 1e9:.3f} ns")
+    print(f"{'LTC':20} batch  pass          ncps      neurosim   ratio  compat   goal  x sigmoids       LSTM")
     for name, recipe in NETWORKS.items():
         for batch in (1, 32):
-            x = torch.randn(batch, STEPS, INPUTS, generator=torch.Generator().manual_seed(0))
+            x = noise(batch)
             arguments = {key: value for key, value in recipe.to_dict().items() if key != "wiring"}
             theirs = ncps.torch.LTC(INPUTS, getattr(ncps.wirings, type(recipe).__name__)(**arguments))
             face = ours.torch.LTC(INPUTS, getattr(ours.wirings, type(recipe).__name__)(**arguments))
             layer = LTC(INPUTS, recipe)
             lstm = torch.nn.LSTM(INPUTS, layer.units, batch_first=True)
-            calls = {"ncps": lambda m=theirs, x=x: m(x)[0], "neurosim": lambda m=layer, x=x: m(x),
-                     "compat": lambda m=face, x=x: m(x)[0], "LSTM": lambda m=lstm, x=x: m(x)[0]}
-            synapses, sensory = len(layer.wires.source), len(layer.wires.sensory_source)
-            bare = floor(batch * STEPS * (UNFOLDS * synapses + sensory))
-            for label, wrap in (("forward", None), ("training", training)):
-                works = {key: call if wrap is None else wrap(call) for key, call in calls.items()}
-                with torch.set_grad_enabled(wrap is not None):
-                    for work in works.values():
+            calls: Calls = {"ncps": lambda m=theirs, x=x: m(x)[0], "neurosim": lambda m=layer, x=x: m(x),
+                            "compat": lambda m=face, x=x: m(x)[0], "LSTM": lambda m=lstm, x=x: m(x)[0]}
+            bare = cost * batch * STEPS * (UNFOLDS * len(layer.wires.source) + len(layer.wires.sensory_source))
+            for label, (times, ratios) in measured(calls, pairs).items():
+                goal = (GOALS if label == "forward" else TRAINING_GOALS).get((name, batch), "")
+                floor = bare * (1 if label == "forward" else 2)
+                print(f"{name:20} {batch:5}  {label:8} {times['ncps'] * 1e3:7.1f} ms {times['neurosim'] * 1e3:10.3f} ms "
+                      f"{ratios['neurosim']:7.1f} {ratios['compat']:7.1f} {goal!s:>6} {times['neurosim'] / floor:11.2f} "
+                      f"{times['LSTM'] * 1e3:7.3f} ms", flush=True)
+
+
+def cfc_networks(ncps: Any, pairs: int) -> None:
+    """The table of CfC."""
+    print(f"\n{'CfC':20} batch  pass          ncps      neurosim   ratio  compat")
+    for name, what, theirs_what, face_what in (
+            ("16 units", 16, 16, 16), ("64 units", 64, 64, 64),
+            ("AutoNCP(64, 4)", AutoNCP(64, 4), ncps.wirings.AutoNCP(64, 4), ours.wirings.AutoNCP(64, 4))):
+        for batch in (1, 32):
+            x, theirs, face, layer = (noise(batch), ncps.torch.CfC(INPUTS, theirs_what), ours.torch.CfC(INPUTS, face_what),
+                                      CfC(INPUTS, what))
+            calls: Calls = {"ncps": lambda m=theirs, x=x: m(x)[0], "neurosim": lambda m=layer, x=x: m(x),
+                            "compat": lambda m=face, x=x: m(x)[0]}
+            for label, (times, ratios) in measured(calls, pairs).items():
+                print(f"{name:20} {batch:5}  {label:8} {times['ncps'] * 1e3:7.1f} ms {times['neurosim'] * 1e3:10.3f} ms "
+                      f"{ratios['neurosim']:7.1f} {ratios['compat']:7.1f}", flush=True)
+
+
+def two_threads(pairs: int) -> None:
+    """What a second thread gains at batch 32, in time on the clock."""
+    print(f"\n{'two threads, batch 32':24} pass       one thread  two threads    gain")
+    for name in ("AutoNCP(64, 4)", "FullyConnected(64)"):
+        layer, x = LTC(INPUTS, NETWORKS[name]), noise(32)
+        for label, wrap in (("forward", None), ("training", training)):
+            work = (lambda m=layer, x=x: m(x)) if wrap is None else wrap(lambda m=layer, x=x: m(x))
+            times: dict[int, list[float]] = {1: [], 2: []}
+            with torch.set_grad_enabled(wrap is not None):
+                for _ in range(3 * pairs):
+                    for threads, found in times.items():
+                        torch.set_num_threads(threads)
                         work()
-                    times = {key: [] for key in works}
-                    for _ in range(pairs):
-                        for key, work in works.items():
-                            times[key].append(seconds(work, 0.0 if key == "ncps" else 0.01))
-                ratio, compat = (statistics.median(a / b for a, b in zip(times["ncps"], times[key], strict=True))
-                                 for key in ("neurosim", "compat"))
-                middle = {key: statistics.median(value) for key, value in times.items()}
-                goal = 3.5 if (name, batch, label) == ("FullyConnected(64)", 32, "training") else GOALS.get((name, batch), "")
-                print(f"{name:20} {batch:5}  {label:8} {middle['ncps'] * 1e3:7.1f} ms {middle['neurosim'] * 1e3:9.3f} ms "
-                      f"{ratio:7.1f} {compat:7.1f} {goal!s:>6}   {middle['neurosim'] / bare:9.2f} "
-                      f"{middle['LSTM'] * 1e3:8.3f} ms", flush=True)
+                        found.append(seconds(work, 0.02, time.perf_counter))
+            torch.set_num_threads(1)
+            one, two = (min(found) for found in times.values())  # what others do on this machine only ever adds
+            print(f"{name:24} {label:8} {one * 1e3:9.3f} ms {two * 1e3:9.3f} ms {one / two:7.2f}", flush=True)
+
+
+def child(module: str, name: str, batch: int) -> None:
+    """In a process of its own: how much memory training takes at its peak, in MB."""
+    recipe = NETWORKS[name]
+    arguments = {key: value for key, value in recipe.to_dict().items() if key != "wiring"}
+    package = ours if module == "neurosim" else importlib.import_module("ncps")
+    torch_part = package.torch if module == "neurosim" else importlib.import_module("ncps.torch")
+    model = torch_part.LTC(INPUTS, getattr(package.wirings, type(recipe).__name__)(**arguments))
+    training(lambda: model(torch.zeros(1, 1, INPUTS))[0])()  # whatever is loaded and compiled once
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    training(lambda: model(noise(batch))[0])()
+    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+
+
+def memory(folder: Path) -> None:
+    """Peak memory of training, at two sizes."""
+    print(f"\n{'memory of training':20} batch      ncps  neurosim   potentials of all sub-steps")
+    for name in ("FullyConnected(16)", "FullyConnected(64)"):
+        for batch in (32, 128):
+            peaks = []
+            for module in ("ncps", "neurosim"):
+                command = [sys.executable, __file__, "--ncps", str(folder), "--child", module, name, str(batch)]
+                peaks.append(float(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
+            potentials = batch * STEPS * UNFOLDS * NETWORKS[name].units * 4 / 2**20
+            print(f"{name:20} {batch:5} {peaks[0]:6.0f} MB {peaks[1]:6.1f} MB {potentials:10.1f} MB", flush=True)
 
 
 def tutorial(module: Any, wirings: Any, seed: int) -> tuple[float, float]:
@@ -125,23 +205,40 @@ def tutorial(module: Any, wirings: Any, seed: int) -> tuple[float, float]:
     return float(loss.detach()), time.process_time() - begin
 
 
+def tutorials(ncps: Any, seeds: int) -> None:
+    """The sine tutorial for several seeds, run by run."""
+    print("sine tutorial          ncps                    neurosim (compat.ncps)")
+    for seed in range(seeds):
+        theirs = "" if ncps is None else "loss {:.3g} in {:5.1f} s".format(*tutorial(ncps.torch, ncps.wirings, seed))
+        loss, spent = tutorial(ours.torch, ours.wirings, seed)
+        print(f"seed {seed}:        {theirs:28}    loss {loss:.3g} in {spent:.2f} s", flush=True)
+
+
 def main() -> None:
     """Prints the tables."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--ncps", type=Path, help="folder of an installed ncps, or where to install it")
     parser.add_argument("--pairs", type=int, default=7)
-    parser.add_argument("--tutorial", action="store_true", help="only the sine tutorial, 5 seeds, with neurosim")
+    parser.add_argument("--tutorial", type=int, nargs="?", const=5, metavar="SEEDS", help="only the sine tutorial")
+    parser.add_argument("--without-ncps", action="store_true", help="the sine tutorial with neurosim alone")
+    parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    if options.tutorial:
-        for seed in range(5):
-            loss, spent = tutorial(ours.torch, ours.wirings, seed)
-            print(f"seed {seed}: final loss {loss:.3g}, {spent:.2f} s of CPU time")
+    if options.tutorial and options.without_ncps:
+        tutorials(None, options.tutorial)
         return
     with tempfile.TemporaryDirectory() as folder:
-        install(options.ncps or Path(folder))
-        importlib.import_module("ncps.torch")
-        networks(importlib.import_module("ncps"), options.pairs)
+        place = options.ncps or Path(folder)
+        ncps = install(place)
+        if options.child:
+            child(*options.child[:2], int(options.child[2]))
+        elif options.tutorial:
+            tutorials(ncps, options.tutorial)
+        else:
+            ltc_networks(ncps, options.pairs)
+            cfc_networks(ncps, options.pairs)
+            two_threads(options.pairs)
+            memory(place)
 
 
 if __name__ == "__main__":

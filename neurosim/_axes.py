@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -97,7 +98,7 @@ def check_on_nan(on_nan: str, where: str) -> None:
 
 def refuse_nan(x: Tensor, axes: Axes, where: str, first_frame: int = 0) -> None:
     """Raises `InputError`, naming the first such frame, when `x` holds a NaN or an infinity."""
-    if not x.numel() or bool(torch.isfinite(x.detach().sum())):
+    if not x.numel() or math.isfinite(x.detach().sum().item()):
         return  # one pass over the data; only a suspicious sum is looked at closely
     bad = ~torch.isfinite(x.detach())
     if bad.any():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +30,20 @@ class Remembering(nn.Module):
     def _leaves(self) -> dict[str, Any]:
         return {path: module for path, module in self.named_modules() if isinstance(module, Remembering)}
 
+    def _layers(self) -> list[Remembering]:
+        """This layer and all below it, in no particular order."""
+        found: dict[int, nn.Module] = {}
+        waiting: list[nn.Module | None] = [self]
+        while waiting:
+            module = waiting.pop()
+            if module is not None and id(module) not in found:
+                found[id(module)] = module
+                waiting.extend(module._modules.values())
+        return [module for module in found.values() if isinstance(module, Remembering)]
+
     def _snapshot(self) -> list[tuple[Any, Any, Any]]:
         """Every layer with its state; states are values, so references will do."""
-        return [(layer, layer.state, layer._left_by) for layer in self._leaves().values()]
+        return [(layer, layer.state, layer._left_by) for layer in self._layers()]
 
     def _restore(self, snapshot: list[tuple[Any, Any, Any]]) -> None:
         for layer, state, left_by in snapshot:
@@ -83,8 +94,13 @@ class Remembering(nn.Module):
 
     def detach_state(self) -> None:
         """Cuts the state off the graph that led to it."""
-        for layer in self._leaves().values():
-            layer.state = mapped(layer.state, torch.Tensor.detach)
+        self._detach(self._layers())
+
+    @staticmethod
+    def _detach(layers: Iterable[Remembering]) -> None:
+        for layer in layers:
+            if any(x.requires_grad for x in fields(layer.state).values()):
+                layer.state = mapped(layer.state, torch.Tensor.detach)
 
     def push_state(self) -> None:
         """Puts a copy of the state on a stack."""

@@ -6,7 +6,7 @@ import html
 import threading
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from typing import Any, ClassVar
 
 import torch
@@ -27,6 +27,8 @@ from ._tree import Modules, Parameters, Shown, Tree, UserParameters
 from ._units import Resolution
 from .optim import Fitting
 
+REMEMBERED = frozenset({"state", "_left_by", "_taps"})  # set in every call: never a parameter, buffer or module
+
 
 class _Inside(threading.local):
     """Whether this thread is inside a layer's call: only the outermost one is the door."""
@@ -35,15 +37,6 @@ class _Inside(threading.local):
 
 
 _inside = _Inside()
-
-
-@contextmanager
-def _entered() -> Iterator[None]:
-    before, _inside.active = _inside.active, True
-    try:
-        yield
-    finally:
-        _inside.active = before
 
 
 class Layer(Fitting, Remembering):
@@ -137,9 +130,7 @@ class Layer(Fitting, Remembering):
             self._tap("output", y)
             return y
         if torch.compiler.is_compiling():  # data cannot be looked at, and nothing can be caught
-            with _entered():
-                y = super().__call__(x, *args, **kwargs)
-                self._tap("output", y)
+            y = self._within(x, *args, **kwargs)
             if torch.is_grad_enabled():
                 self.detach_state()
             return y
@@ -149,20 +140,28 @@ class Layer(Fitting, Remembering):
         """Calls the module with the state left as it was when anything goes wrong, and cut off the graph after."""
         before = self._snapshot()
         try:
-            with _entered():
-                y = super().__call__(x, *args, **kwargs)
-                self._tap("output", y)
+            y = self._within(x, *args, **kwargs)
         except BaseException:
             self._restore(before)
             raise
         if torch.is_grad_enabled():
-            self.detach_state()  # gradients go through one call; advance() carries them further
+            self._detach(layer for layer, _, _ in before)  # gradients go through one call; advance() carries them further
         return y
 
+    def _within(self, x: Tensor, *args: Any, **kwargs: Any) -> Any:
+        """Calls the module; the layers inside know that this is the door."""
+        outside, _inside.active = _inside.active, True
+        try:
+            y = super().__call__(x, *args, **kwargs)
+            self._tap("output", y)
+            return y
+        finally:
+            _inside.active = outside
+
     def _place(self) -> tuple[torch.dtype | None, torch.device | None]:
-        for values in (self.parameters(), self.buffers()):
+        for values in (self._parameters.values(), self.parameters(), self.buffers()):  # own ones first: they are at hand
             for x in values:
-                if x.is_floating_point():
+                if x is not None and x.is_floating_point():
                     return x.dtype, x.device
         return None, None
 
@@ -220,8 +219,7 @@ class Layer(Fitting, Remembering):
         before = self._snapshot()
         try:
             self._install(state)
-            with _entered():
-                y = super().__call__(x, **given)
+            y = self._within(x, **given)
             return y, self._state_now()
         finally:
             self._restore(before)
@@ -290,9 +288,7 @@ class Layer(Fitting, Remembering):
         with torch.no_grad() if detach else nullcontext(), recorder:
             before = self._snapshot()
             try:
-                with _entered():
-                    y = super().__call__(x)
-                    self._tap("output", y)
+                y = self._within(x)
             except BaseException:
                 self._restore(before)
                 raise
@@ -320,7 +316,10 @@ class Layer(Fitting, Remembering):
                             "The parameters that are meant to be set by a person, as a tree.")
 
     def __setattr__(self, name: str, value: Any) -> None:
-        spec = None if name in ("state", "_left_by") else declared(type(self)).get(name)
+        if name in REMEMBERED:
+            object.__setattr__(self, name, value)
+            return
+        spec = declared(type(self)).get(name)
         if spec is None or parametrize.is_parametrized(self, name):
             super().__setattr__(name, value)
         elif isinstance(value, nn.Parameter) and spec.fit:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from .._errors import ParameterError
+from ..kernels._ltc_values import AS_IT_IS, NO_MAP
 from ..kernels.ltc import drive, ltc
 from .timespans import elapsed
 
@@ -42,6 +43,10 @@ class Wires(NamedTuple):
     target: Tensor  # (synapses,) neuron
     sensory_source: Tensor  # (sensory synapses,) input
     sensory_target: Tensor  # (sensory synapses,) neuron
+
+    def joined(self) -> Tensor:
+        """Sources and targets of all, (2, all synapses), those between neurons first."""
+        return torch.stack([torch.cat([self.source, self.sensory_source]), torch.cat([self.target, self.sensory_target])])
 
 
 class LTCState(NamedTuple):
@@ -95,14 +100,24 @@ def ltc_scan(p: LTCParams, wires: Wires, state: LTCState, u: Tensor, timespans: 
     return vs, LTCState(vs[:, -1].clone() if vs.shape[1] else state.v)  # a view would hold the whole chunk
 
 
+def ltc_network(values: Tensor, wires: Tensor, synapses: int, v: Tensor, u: Tensor, timespans: Tensor, *, unfolds: int = 6,
+                epsilon: float = 1e-8, positive: int = AS_IT_IS, input_map: int = NO_MAP, output_map: int = NO_MAP,
+                outputs: int = 0) -> tuple[Tensor, Tensor]:
+    """A network with its maps by the semi-implicit solver, from free values: what the kernel `neurosim.kernels.ltc` does.
+
+    Args: see `kernels.ltc.reference`.
+    Returns: potentials (batch, time, units) and outputs (batch, time, outputs) after every step.
+    """
+    # What is kept is for the backward pass of the compiled code.
+    keep = (torch.is_grad_enabled() and u.device.type == "cpu"
+            and (values.requires_grad or v.requires_grad or u.requires_grad or timespans.requires_grad))
+    vs, y, _ = ltc(u, timespans, v, values, wires, synapses, unfolds, epsilon, positive, input_map, output_map, outputs, keep)
+    return vs, y
+
+
 def _semi_implicit(p: LTCParams, wires: Wires, v: Tensor, u: Tensor, timespans: Tensor, unfolds: int,
                    epsilon: float) -> Tensor:
-    packed = pack(p)
-    # What is kept is for the backward pass of the compiled code.
-    keep = (u.device.type == "cpu" and torch.is_grad_enabled()
-            and any(x.requires_grad for x in (u, timespans, v, *packed)))
-    vs, _ = ltc(u, timespans, v, *packed, *wires, unfolds, epsilon, keep)
-    return vs
+    return ltc_network(torch.cat(p), wires.joined(), len(wires.source), v, u, timespans, unfolds=unfolds, epsilon=epsilon)[0]
 
 
 def _euler(f: Callable[[Tensor], Tensor], v: Tensor, h: Tensor) -> Tensor:
@@ -122,7 +137,7 @@ def _explicit(advance: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
     def scan(p: LTCParams, wires: Wires, v: Tensor, u: Tensor, timespans: Tensor, unfolds: int,
              epsilon: float) -> Tensor:
-        _, synapses, sensory = pack(p)
+        synapses, sensory = pack(p)
         vs = []
         for x, timespan in zip(u.unbind(1), timespans.unbind(1), strict=True):
             n0, d0 = drive(x, sensory, wires.sensory_source, wires.sensory_target, v.shape[1])
@@ -152,13 +167,13 @@ def ltc_time_constants(p: LTCParams, wires: Wires, v: Tensor, u: Tensor) -> Tens
     Returns: seconds, the shape of v.
     Reference: Hasani et al. 2021, equation 2 and theorem 1 (tau_sys).
     """
-    _, synapses, sensory = pack(p)
+    synapses, sensory = pack(p)
     units = v.shape[-1]
     _, d = drive(v.reshape(-1, units), synapses, wires.source, wires.target, units)
     _, d0 = drive(u.reshape(-1, u.shape[-1]), sensory, wires.sensory_source, wires.sensory_target, units)
     return (p.cm / (p.gleak + d + d0)).reshape(v.shape)
 
 
-def pack(p: LTCParams) -> tuple[Tensor, Tensor, Tensor]:
-    """Values of the neurons (3, units), synapses (4, synapses) and sensory synapses, as the kernel takes them."""
-    return torch.stack(p[:3]), torch.stack(p[3:7]), torch.stack(p[7:])
+def pack(p: LTCParams) -> tuple[Tensor, Tensor]:
+    """Values of the synapses between neurons (4, synapses) and of those from inputs, as `drive` takes them."""
+    return torch.stack(p[3:7]), torch.stack(p[7:])

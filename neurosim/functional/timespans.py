@@ -25,6 +25,8 @@ def elapsed(timespans: Any, batch: int, time: int, like: Tensor, where: str) -> 
     """
     if timespans is None:
         return like.new_ones(batch, time)
+    if isinstance(timespans, float | int) and 0 <= timespans < float("inf"):
+        return like.new_full((batch, time), float(timespans))
     spans = torch.as_tensor(timespans, dtype=like.dtype, device=like.device)
     if tuple(spans.shape) not in ((), (time,), (batch, time)):
         raise InputError(f"{where}.timespans: must be a number, (time,) = ({time},) or (batch, time) = "

@@ -22,7 +22,7 @@ LINES = 4  # sequences that are worked on together
 ROOT_HALF, ROOT_TWO_PI = math.sqrt(0.5), math.sqrt(2 * math.pi)
 
 
-@compiled(fastmath=EXACT)
+@compiled(fastmath=EXACT, allocates=False)
 def multiply_one(x: Any, start: int, rows: int, matrix: Any, at: int, columns: int, into: Any, to: int) -> None:
     """Adds to into[to:] the product of x[start:start + rows] with the matrix (rows, columns) at matrix[at:]."""
     width = lanes(x)
@@ -51,7 +51,7 @@ def multiply_one(x: Any, start: int, rows: int, matrix: Any, at: int, columns: i
         column += width
 
 
-@compiled(fastmath=EXACT)
+@compiled(fastmath=EXACT, allocates=False)
 def multiply_four(x: Any, start: int, step: int, rows: int, matrix: Any, at: int, columns: int, into: Any, to: int,
                   to_step: int) -> None:
     """`multiply_one` for four sequences at once, `step` and `to_step` apart: every number of the matrix is read once."""
@@ -82,7 +82,7 @@ def multiply_four(x: Any, start: int, step: int, rows: int, matrix: Any, at: int
         column += 2 * width
 
 
-@compiled(fastmath=EXACT)
+@compiled(fastmath=EXACT, allocates=False)
 def multiply(x: Any, start: int, step: int, lines: int, rows: int, matrix: Any, at: int, columns: int, into: Any,
              to: int, to_step: int) -> None:
     """`multiply_one` for `lines` sequences; the order of every sum is the same for any number of them."""
@@ -93,7 +93,7 @@ def multiply(x: Any, start: int, step: int, lines: int, rows: int, matrix: Any, 
             multiply_one(x, start + line * step, rows, matrix, at, columns, into, to + line * to_step)
 
 
-@compiled(fastmath=EXACT)
+@compiled(fastmath=EXACT, allocates=False)
 def affine(x: Any, start: int, step: int, lines: int, rows: int, matrix: Any, at: int, columns: int, into: Any,
            to: int, to_step: int) -> int:
     """The product plus the bias that follows the matrix; returns where the next matrix begins."""
@@ -105,19 +105,19 @@ def affine(x: Any, start: int, step: int, lines: int, rows: int, matrix: Any, at
     return bias + columns
 
 
-@compiled(fastmath=EXACT)
+@compiled(fastmath=EXACT, allocates=False)
 def logistic(like: Any, x: Any) -> Any:
     """1 / (1 + exp(-x)) of a vector."""
     return vlogistic2(vconstant(like, -LOG2E) * x)
 
 
-@compiled(fastmath=EXACT)
+@compiled(fastmath=EXACT, allocates=False)
 def hyperbolic(like: Any, x: Any) -> Any:
     """tanh of a vector, to the rounding of 1."""
     return vconstant(like, 2.0) * vlogistic2(vconstant(like, -2 * LOG2E) * x) - vconstant(like, 1.0)
 
 
-@compiled(fastmath=EXACT)
+@compiled(fastmath=EXACT, allocates=False)
 def activate(tape: Any, at: int, count: int, kind: int) -> None:
     """The nonlinearity of `count` sums at tape[at:], written behind them."""
     for i in range(at, at + count, lanes(tape)):
@@ -135,7 +135,7 @@ def activate(tape: Any, at: int, count: int, kind: int) -> None:
                 tape[k + count] = tape[k] * 0.5 * (1 + math.erf(tape[k] * ROOT_HALF))
 
 
-@compiled(fastmath=EXACT)
+@compiled(fastmath=EXACT, allocates=False)
 def activate_back(tape: Any, at: int, count: int, kind: int, grad: Any, start: int, sums: Any, to: int) -> None:
     """The gradient grad[start:] of what `activate` wrote, times the slope there, to sums[to:]."""
     one = vconstant(tape, 1.0)
@@ -158,7 +158,7 @@ def activate_back(tape: Any, at: int, count: int, kind: int, grad: Any, start: i
                 sums[to + k] = grad[start + k] * slope
 
 
-@compiled(fastmath=EXACT)
+@compiled(fastmath=EXACT, allocates=False)
 def heads_forward(tape: Any, heads: int, padded: int, mode: int, dt: Any, pure: Any, h: Any) -> None:
     """New state from the sums of the heads at tape[heads:]."""
     one = vconstant(tape, 1.0)
@@ -224,7 +224,7 @@ def forward_rows(start: int, stop: int, x: Any, timespans: Any, h0: Any, matrice
                     out[row + line, t, i] = h[i]
 
 
-@compiled(fastmath=EXACT)
+@compiled(fastmath=EXACT, allocates=False)
 def heads_back(frame: Any, heads: int, padded: int, mode: int, dt: Any, pure: Any, grad: Any, start: int,
                sums: Any, to: int, pure_sums: Any) -> float:
     """From the gradient grad[start:] of a new state those of the sums of the heads, to sums[to:]; returns that of dt."""

@@ -31,9 +31,10 @@ class Compiled:
     source files that it was made from: numba itself does not notice that a called function has changed.
     """
 
-    def __init__(self, function: Callable[..., Any], fastmath: frozenset[str]):
+    def __init__(self, function: Callable[..., Any], fastmath: frozenset[str], allocates: bool = True):
         self.function: Any = function
         self.fastmath = fastmath
+        self.allocates = allocates
         self.__name__ = function.__name__
         self.__doc__ = function.__doc__
         self._native: Any = None
@@ -64,10 +65,11 @@ class Compiled:
         import numba
 
         listen_to_compiler()
-        digest = hashlib.sha256(repr((sorted(self.fastmath), VECTOR)).encode())
+        digest = hashlib.sha256(repr((sorted(self.fastmath), self.allocates, VECTOR)).encode())
         for path in sorted(self.sources()):
             digest.update(path.read_bytes())
-        options: Any = {"nogil": True, "fastmath": set(self.fastmath), "error_model": "numpy"}
+        options: Any = {"nogil": True, "fastmath": set(self.fastmath), "error_model": "numpy",
+                        "_nrt": self.allocates}
         function = self.plain()
         function.__qualname__ = f"{self.function.__qualname__}_{digest.hexdigest()[:12]}"
         try:
@@ -111,17 +113,20 @@ def _call(native: Any) -> Any:
     return lambda x: native(x)
 
 
-def compiled(function: Callable[..., Any] | None = None, *, fastmath: frozenset[str] = FAST) -> Any:
+def compiled(function: Callable[..., Any] | None = None, *, fastmath: frozenset[str] = FAST,
+             allocates: bool = True) -> Any:
     """Decorator: `function` compiled by numba when it is first called, without the interpreter lock.
 
     Args:
         function: written in the part of Python and numpy that numba knows; gets numpy arrays and numbers.
         fastmath: LLVM's flags; give `frozenset()` or `frozenset({"contract"})` where the order of operations matters.
+        allocates: False for what is called in inner loops and makes no array, no slice, nothing that is counted: counting
+            the references to its arguments would take longer than a short loop.
     Returns: a `Compiled` function.
     """
     if function is None:
-        return lambda f: Compiled(f, fastmath)
-    return Compiled(function, fastmath)
+        return lambda f: Compiled(f, fastmath, allocates)
+    return Compiled(function, fastmath, allocates)
 
 
 def listen_to_compiler() -> None:

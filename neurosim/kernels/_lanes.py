@@ -1,8 +1,8 @@
 """Vectors as variables of compiled kernels, for loops that LLVM does not vectorise by itself (gathers, short loops).
 
-A vector is 256 bits: 8 float32 or 4 float64. Vectors exist in compiled functions only; `+ - * /` and unary minus work
-on two of the same kind. Indices count elements of contiguous arrays and are not checked. Kernels that use these are
-compiled with `EXACT`: the order of operations is as written.
+A vector is 512 bits (16 float32 or 8 float64) where the machine has such registers, else 256. Vectors exist in compiled
+functions only; `+ - * /` and unary minus work on two of the same kind. Indices count elements of contiguous arrays and are
+not checked. Kernels that use these are compiled with `EXACT`: the order of operations is as written.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ import importlib
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ._jit import Compiled, compiled
 
-VECTOR_BYTES = 32
 EXACT = frozenset({"contract", "nsz"})  # multiply-add in one; vlogistic2 needs that no sum is reordered
 
 
@@ -31,7 +32,7 @@ class Primitive(Compiled):
 
     def sources(self) -> set[Path]:
         """The file that defines it."""
-        return {Path(__file__).with_name("_vector.py")}
+        return {Path(__file__), Path(__file__).with_name("_vector.py")}
 
     def build(self) -> Any:
         """Numba's intrinsic."""
@@ -44,8 +45,6 @@ vstore = Primitive("vstore", "vstore(array, index, vector): writes consecutive e
 vsplat = Primitive("vsplat", "vsplat(array, index): one element in every lane.")
 vgather = Primitive("vgather", "vgather(array, base, indices, index, same): array[base + i] for consecutive i of the "
                     "int32 array `indices`; `same` tells that they are all equal.")
-vscatter_add = Primitive("vscatter_add", "vscatter_add(array, indices, index, same, vector): array[i] += lane, one "
-                         "after the other.")
 vsum = Primitive("vsum", "vsum(vector): sum of its lanes, a number.")
 vadd_sums = Primitive("vadd_sums", "vadd_sums(array, index, a, b, c, d): adds the sums of four vectors to numbers.")
 vconstant = Primitive("vconstant", "vconstant(array, number): the number in every lane, in the array's dtype.")
@@ -55,8 +54,19 @@ vpower2 = Primitive("vpower2", "vpower2(a): 2**a as a normal number, to a few un
 vlogistic2 = Primitive("vlogistic2", "vlogistic2(a): 1 / (1 + 2**a) to a few units in the last place; NaN stays NaN.")
 
 
-@compiled
+@compiled(allocates=False)
 def clear(array: Any) -> None:
     """Sets all elements to 0; `array[:] = 0` takes numba ten times as long to compile."""
     for i in range(len(array)):
         array[i] = 0
+
+
+@compiled
+def vectors(count: int, like: Any) -> Any:
+    """An array of `count` elements of the dtype of `like` that begins where a cache line does.
+
+    A vector that crosses two lines takes twice the time, more when it is read soon after it was written.
+    """
+    found = np.empty(count + 64, like.dtype)
+    skip = -(found.ctypes.data // like.itemsize) % (64 // like.itemsize)
+    return found[skip:skip + count]

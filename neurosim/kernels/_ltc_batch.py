@@ -1,7 +1,10 @@
-"""Compiled LTC for batches: a vector holds the same neuron of 8 (float32) or 4 (float64) sequences.
+"""Compiled LTC for batches: a vector holds the same neuron of several sequences, one in each lane.
 
 The work is cut into blocks of that many sequences. Synapses are walked in the order of their targets; each needs one
 load of presynaptic potentials and four numbers of its own. See `ltc.reference` for the equations and the arguments.
+
+A frame of the tape holds the potentials of a block before a sub-step, and how they change in it: slope and `inverse`,
+1 / (cm + h d). With these the backward pass needs neither numerators and denominators nor a division.
 """
 
 from __future__ import annotations
@@ -12,41 +15,41 @@ from typing import Any
 import numpy as np
 
 from ._jit import compiled
-from ._lanes import EXACT, clear, lanes, vadd_sums, vload, vlogistic2, vsplat, vstore
+from ._lanes import EXACT, clear, lanes, vadd_sums, vconstant, vectors, vload, vlogistic2, vsplat, vstore, vsum
+from ._ltc_values import acting, map_outputs, mapping
 
 LOG2E = 1 / math.log(2)
-COLUMNS = 8  # numbers kept for a synapse: see `pack`
+FORWARD, BACKWARD = 4, 5  # numbers kept for a synapse: see `pack`
+WIDE_SUMS = 2**21  # bytes: while they stay in the cache, adding to vectors is faster than adding up their lanes each time
 
 
 @compiled(fastmath=EXACT)
-def pack(values: Any, target: Any, units: int) -> Any:
+def pack(values: Any, wires: Any, first: int, units: int, columns: int) -> Any:
     """Numbers of every synapse side by side, and where the synapses of each neuron start.
 
-    Returns: (synapses * COLUMNS,) with a, b, w, w erev, erev, mu, sigma of each, so that its conductance is
-        w / (1 + 2**(a v - b)); (units + 1,) starts.
+    Args:
+        values: w, sigma, mu, erev, (4, synapses).
+        wires: sources and targets; those of these synapses begin at `first`.
+        columns: which numbers: `FORWARD` a, b, w, w erev, or `BACKWARD` a, b, mu, erev, w sigma, of each, so that
+            w / (1 + 2**(a v - b)) is its conductance.
+    Returns: (synapses * columns,) numbers; (units + 1,) starts.
     """
     count = values.shape[1]
-    packed = np.empty(count * COLUMNS, values.dtype)
+    packed = np.empty(count * columns, values.dtype)
     starts = np.zeros(units + 1, np.int64)
     slope = values.dtype.type(-LOG2E)
     for s in range(count):
         w, sigma, mu, erev = values[0, s], values[1, s], values[2, s], values[3, s]
-        at = s * COLUMNS
+        at = s * columns
         packed[at], packed[at + 1] = slope * sigma, slope * sigma * mu
-        packed[at + 2], packed[at + 3] = w, w * erev
-        packed[at + 4], packed[at + 5], packed[at + 6] = erev, mu, sigma
-        starts[target[s] + 1] += 1
+        if columns == FORWARD:
+            packed[at + 2], packed[at + 3] = w, w * erev
+        else:
+            packed[at + 2], packed[at + 3], packed[at + 4] = mu, erev, w * sigma
+        starts[wires[1, first + s] + 1] += 1
     for j in range(units):
         starts[j + 1] += starts[j]
     return packed, starts
-
-
-@compiled(fastmath=EXACT)
-def arrange(synapses: Any, sensory: Any, target: Any, sensory_target: Any, units: int) -> Any:
-    """`pack` of the synapses between neurons and of those from inputs."""
-    packed, starts = pack(synapses, target, units)
-    of_inputs, input_starts = pack(sensory, sensory_target, units)
-    return packed, starts, of_inputs, input_starts
 
 
 @compiled(fastmath=EXACT)
@@ -60,6 +63,23 @@ def gather_rows(x: Any, first: int, into: Any, start: int) -> None:
 
 
 @compiled(fastmath=EXACT)
+def gather_inputs(u: Any, t: int, weight: Any, first: int, into: Any) -> None:
+    """`gather_rows` of the mapped inputs of a step."""
+    width = lanes(into)
+    for lane in range(width):
+        row = min(first + lane, u.shape[0] - 1)
+        for i in range(u.shape[2]):
+            into[i * width + lane] = u[row, t, i] * weight[0, i] + weight[1, i]
+
+
+@compiled(fastmath=EXACT)
+def gather_lengths(timespans: Any, t: int, unfolds: int, first: int, into: Any) -> None:
+    """`gather_rows` of the lengths of the sub-steps of a step."""
+    for lane in range(lanes(into)):
+        into[lane] = timespans[min(first + lane, timespans.shape[0] - 1), t] / into.dtype.type(unfolds)
+
+
+@compiled(fastmath=EXACT)
 def scatter_rows(values: Any, start: int, first: int, x: Any) -> None:
     """The opposite of `gather_rows`: values[start:] to the rows of x."""
     width = lanes(values)
@@ -68,177 +88,230 @@ def scatter_rows(values: Any, start: int, first: int, x: Any) -> None:
             x[first + lane, i] = values[start + i * width + lane]
 
 
-@compiled(fastmath=EXACT)
-def conductance(packed: Any, s: int, before: Any) -> Any:
-    """Open part of a synapse, between 0 and 1, at the presynaptic potential `before`."""
-    return vlogistic2(vsplat(packed, s * COLUMNS) * before - vsplat(packed, s * COLUMNS + 1))
+@compiled(fastmath=EXACT, allocates=False)
+def conductance(packed: Any, at: int, before: Any) -> Any:
+    """Open part of the synapse whose numbers begin at `at`, between 0 and 1, at the presynaptic potential `before`."""
+    return vlogistic2(vsplat(packed, at) * before - vsplat(packed, at + 1))
 
 
-@compiled(fastmath=EXACT)
-def sensory_drive(x: Any, packed: Any, starts: Any, source: Any, neurons: Any, epsilon: Any, n0: Any, d0: Any) -> None:
+@compiled(fastmath=EXACT, allocates=False)
+def sensory_drive(x: Any, packed: Any, starts: Any, wires: Any, wire: int, neurons: Any, epsilon: float, n0: Any,
+                  d0: Any) -> None:
     """Numerator and denominator of every neuron without its synapses from other neurons: leak and inputs."""
     width = lanes(x)
     units = neurons.shape[1]
     for j in range(units):
         n = vsplat(neurons, j) * vsplat(neurons, units + j)
-        d = vsplat(neurons, j) + vsplat(epsilon, 0)
+        d = vsplat(neurons, j) + vconstant(x, epsilon)
         for s in range(starts[j], starts[j + 1]):
-            g = conductance(packed, s, vload(x, source[s] * width))
-            d = d + vsplat(packed, s * COLUMNS + 2) * g
-            n = n + vsplat(packed, s * COLUMNS + 3) * g
+            g = conductance(packed, s * FORWARD, vload(x, wires[0, wire + s] * width))
+            d = d + vsplat(packed, s * FORWARD + 2) * g
+            n = n + vsplat(packed, s * FORWARD + 3) * g
         vstore(n0, j * width, n)
         vstore(d0, j * width, d)
 
 
-@compiled(fastmath=EXACT)
-def forward_substep(v: Any, now: int, then: int, h: Any, n0: Any, d0: Any, neurons: Any, packed: Any, starts: Any,
-                    source: Any) -> None:
-    """Potentials v[now:] a sub-step later, to v[then:]."""
-    width = lanes(v)
+@compiled(fastmath=EXACT, allocates=False)
+def forward_substep(tape: Any, now: int, then: int, h: Any, n0: Any, d0: Any, neurons: Any, packed: Any, starts: Any,
+                    wires: Any) -> None:
+    """A sub-step from the frame tape[now:] to the one at tape[then:]."""
+    width = lanes(tape)
     units = neurons.shape[1]
+    size = units * width
+    step = vload(h, 0)
     for j in range(units):
         n, d = vload(n0, j * width), vload(d0, j * width)
         for s in range(starts[j], starts[j + 1]):
-            g = conductance(packed, s, vload(v, now + source[s] * width))
-            d = d + vsplat(packed, s * COLUMNS + 2) * g
-            n = n + vsplat(packed, s * COLUMNS + 3) * g
-        before, step = vload(v, now + j * width), vload(h, 0)
-        vstore(v, then + j * width, before + step * (n - before * d) / (vsplat(neurons, 2 * units + j) + step * d))
+            g = conductance(packed, s * FORWARD, vload(tape, now + wires[0, s] * width))
+            d = d + vsplat(packed, s * FORWARD + 2) * g
+            n = n + vsplat(packed, s * FORWARD + 3) * g
+        before = vload(tape, now + j * width)
+        inverse = vconstant(tape, 1.0) / (vsplat(neurons, 2 * units + j) + step * d)
+        slope = (n - before * d) * inverse
+        vstore(tape, now + size + j * width, slope)
+        vstore(tape, now + 2 * size + j * width, inverse)
+        vstore(tape, then + j * width, before + step * slope)
 
 
 @compiled(fastmath=EXACT)
-def forward_blocks(start: int, stop: int, u: Any, h: Any, v0: Any, neurons: Any, packed: Any, starts: Any,
-                   source: Any, sensory: Any, sensory_starts: Any, sensory_source: Any, unfolds: int, epsilon: Any,
-                   frames: int, tape: Any, out: Any) -> None:
-    """Blocks `start` to `stop` of sequences; fills those of out (batch, time, units).
+def forward_rows(start: int, stop: int, u: Any, timespans: Any, v0: Any, values: Any, wires: Any, synapses: int,
+                   unfolds: int, epsilon: float, positive: int, input_map: int, output_map: int, frames: int,
+                   tape: Any, vs: Any, y: Any) -> None:
+    """Blocks `start` to `stop` of sequences; fills those of vs (batch, time, units) and y (batch, time, outputs).
 
-    h: (batch, time), length of the sub-steps. tape: the potentials before the first and after every sub-step, `frames`
-    of them for each block; where these are too few, they are used in turn.
+    tape: `frames` frames for each block, that before the first and that after every sub-step; where these are too few,
+    they are used in turn.
     """
     width = lanes(v0)
-    inputs, units = u.shape[2], v0.shape[1]
-    x, length = np.empty(inputs * width, u.dtype), np.empty(width, u.dtype)
-    n0, d0 = np.empty(units * width, u.dtype), np.empty(units * width, u.dtype)
+    rows, time, inputs = u.shape
+    units, sensory = v0.shape[1], wires.shape[1] - synapses
+    neurons, of_synapses, of_sensory = acting(values, units, synapses, sensory, positive)
+    packed, starts = pack(of_synapses, wires, 0, units, FORWARD)
+    packed_inputs, input_starts = pack(of_sensory, wires, synapses, units, FORWARD)
+    maps = 3 * units + 4 * (synapses + sensory)
+    input_weight = mapping(values, maps, input_map, inputs)
+    output_weight = mapping(values, maps + input_map * inputs, output_map, y.shape[2])
+    x, length = vectors(inputs * width, u), vectors(width, u)
+    n0, d0 = vectors(units * width, u), vectors(units * width, u)
+    size = 3 * units * width
     for block in range(start, stop):
         first, base = block * width, block * frames
-        gather_rows(v0, first, tape, base * units * width)
-        for t in range(u.shape[1]):
-            gather_rows(u[:, t], first, x, 0)
-            gather_rows(h[:, t:t + 1], first, length, 0)
-            sensory_drive(x, sensory, sensory_starts, sensory_source, neurons, epsilon, n0, d0)
+        gather_rows(v0, first, tape, base * size)
+        for t in range(time):
+            gather_inputs(u, t, input_weight, first, x)
+            gather_lengths(timespans, t, unfolds, first, length)
+            sensory_drive(x, packed_inputs, input_starts, wires, synapses, neurons, epsilon, n0, d0)
             for done in range(t * unfolds, (t + 1) * unfolds):
                 now, then = base + done % frames, base + (done + 1) % frames
-                forward_substep(tape, now * units * width, then * units * width, length, n0, d0, neurons, packed,
-                                starts, source)
-            scatter_rows(tape, (base + (t + 1) * unfolds % frames) * units * width, first, out[:, t])
+                forward_substep(tape, now * size, then * size, length, n0, d0, neurons, packed, starts, wires)
+            scatter_rows(tape, (base + (t + 1) * unfolds % frames) * size, first, vs[:, t])
+        map_outputs(vs, output_weight, y, first, min(first + width, rows))
 
 
-@compiled(fastmath=EXACT)
-def add_synapse(sums: Any, packed: Any, s: int, q: Any, e: Any, before: Any, g: Any) -> Any:
+@compiled(fastmath=EXACT, allocates=False)
+def add_four(sums: Any, at: int, wide: bool, a: Any, b: Any, c: Any, d: Any) -> None:
+    """Adds four vectors to the sums number `at` and up; `wide`: a sum has a vector, not a number."""
+    if wide:
+        width = lanes(sums)
+        to = at * width
+        vstore(sums, to, vload(sums, to) + a)
+        vstore(sums, to + width, vload(sums, to + width) + b)
+        vstore(sums, to + 2 * width, vload(sums, to + 2 * width) + c)
+        vstore(sums, to + 3 * width, vload(sums, to + 3 * width) + d)
+    else:
+        vadd_sums(sums, at, a, b, c, d)
+
+
+@compiled(fastmath=EXACT, allocates=False)
+def add_synapse(sums: Any, at: int, wide: bool, packed: Any, s: int, q: Any, e: Any, before: Any) -> Any:
     """Gradient through one synapse: adds its four sums, returns that of the presynaptic potential `before`.
 
-    q and e are the gradients of the numerator and denominator of the neuron that it ends on, g is its `conductance`.
+    q and e are the gradients of the numerator and denominator of the neuron that it ends on.
     """
-    at = s * COLUMNS
-    z = (vsplat(packed, at + 3) * q + vsplat(packed, at + 2) * e) * (g - g * g)
-    vadd_sums(sums, s * 4, (vsplat(packed, at + 4) * q + e) * g, z * (before - vsplat(packed, at + 5)), z, q * g)
-    return z * vsplat(packed, at + 6)
+    to, at = at + s * 4, s * BACKWARD
+    g = conductance(packed, at, before)
+    of_w = vsplat(packed, at + 3) * q + e
+    z = of_w * (g - g * g)
+    add_four(sums, to, wide, of_w * g, z * (before - vsplat(packed, at + 2)), z, q * g)
+    return z * vsplat(packed, at + 4)
 
 
-@compiled(fastmath=EXACT)
-def backward_substep(v: Any, now: int, h: Any, n0: Any, d0: Any, neurons: Any, packed: Any, starts: Any, source: Any,
-                     grad: Any, grad_before: Any, grad_n0: Any, grad_d0: Any, grad_cm: Any, grad_h: Any,
-                     opened: Any, synapse_sums: Any) -> None:
-    """From the gradient `grad` of the potentials after a sub-step that of v[now:], those before it; adds the others."""
-    width = lanes(v)
+@compiled(fastmath=EXACT, allocates=False)
+def backward_substep(tape: Any, now: int, then: int, h: Any, neurons: Any, packed: Any, starts: Any, wires: Any,
+                     grad: Any, q: Any, e: Any, grad_n0: Any, grad_d0: Any, grad_cm: Any, grad_h: Any, sums: Any,
+                     wide: bool) -> None:
+    """Turns the gradient `grad` of the potentials tape[then:] into that of tape[now:], those before; adds the others."""
+    width = lanes(tape)
     units = neurons.shape[1]
-    one = np.ones(1, v.dtype)
-    clear(grad_before)
+    size = units * width
+    step, of_h = vload(h, 0), vload(grad_h, 0)
     for j in range(units):
-        n, d = vload(n0, j * width), vload(d0, j * width)
+        at = j * width
+        cm, slope = vsplat(neurons, 2 * units + j), vload(tape, now + size + at)
+        share = vload(grad, at) * vload(tape, now + 2 * size + at)
+        of_n = share * step
+        of_d = -of_n * vload(tape, then + at)
+        of_h = of_h + share * cm * slope
+        vstore(q, at, of_n)
+        vstore(e, at, of_d)
+        vstore(grad_n0, at, vload(grad_n0, at) + of_n)
+        vstore(grad_d0, at, vload(grad_d0, at) + of_d)
+        vstore(grad_cm, at, vload(grad_cm, at) - of_n * slope)
+        vstore(grad, at, share * cm)
+    vstore(grad_h, 0, of_h)
+    for j in range(units):
+        of_n, of_d = vload(q, j * width), vload(e, j * width)
         for s in range(starts[j], starts[j + 1]):
-            g = conductance(packed, s, vload(v, now + source[s] * width))
-            d = d + vsplat(packed, s * COLUMNS + 2) * g
-            n = n + vsplat(packed, s * COLUMNS + 3) * g
-            vstore(opened, (s - starts[j]) * width, g)
-        before, step, cm = vload(v, now + j * width), vload(h, 0), vsplat(neurons, 2 * units + j)
-        inverse = vsplat(one, 0) / (cm + step * d)
-        share = vload(grad, j * width) * inverse
-        slope = (n - before * d) * inverse
-        q = share * step
-        e = -q * (before + step * slope)
-        vstore(grad_h, 0, vload(grad_h, 0) + share * cm * slope)
-        vstore(grad_n0, j * width, vload(grad_n0, j * width) + q)
-        vstore(grad_d0, j * width, vload(grad_d0, j * width) + e)
-        vstore(grad_before, j * width, vload(grad_before, j * width) + share * cm)
-        vstore(grad_cm, j * width, vload(grad_cm, j * width) - q * slope)
-        for s in range(starts[j], starts[j + 1]):
-            i = source[s] * width
-            g = vload(opened, (s - starts[j]) * width)
-            back = add_synapse(synapse_sums, packed, s, q, e, vload(v, now + i), g)
-            vstore(grad_before, i, vload(grad_before, i) + back)
+            i = wires[0, s] * width
+            back = add_synapse(sums, units * 4, wide, packed, s, of_n, of_d, vload(tape, now + i))
+            vstore(grad, i, vload(grad, i) + back)
 
 
-@compiled(fastmath=EXACT)
-def backward_inputs(x: Any, neurons: Any, sensory: Any, starts: Any, source: Any, grad_n0: Any, grad_d0: Any,
-                    grad_cm: Any, grad_x: Any, neuron_sums: Any, sensory_sums: Any) -> None:
+@compiled(fastmath=EXACT, allocates=False)
+def backward_inputs(x: Any, neurons: Any, packed: Any, starts: Any, wires: Any, wire: int, grad_n0: Any, grad_d0: Any,
+                    grad_cm: Any, grad_x: Any, sums: Any, wide: bool) -> None:
     """From the gradients of numerators and denominators those of the leak, of the inputs and of their synapses."""
     width = lanes(x)
     units = neurons.shape[1]
     clear(grad_x)
     for j in range(units):
         q, e = vload(grad_n0, j * width), vload(grad_d0, j * width)
-        vadd_sums(neuron_sums, j * 4, q * vsplat(neurons, units + j) + e, q * vsplat(neurons, j),
-                  vload(grad_cm, j * width), q)
+        add_four(sums, j * 4, wide, q * vsplat(neurons, units + j) + e, q * vsplat(neurons, j), vload(grad_cm, j * width), q)
         for s in range(starts[j], starts[j + 1]):
-            i = source[s] * width
-            g = conductance(sensory, s, vload(x, i))
-            back = add_synapse(sensory_sums, sensory, s, q, e, vload(x, i), g)
+            i = wires[0, wire + s] * width
+            back = add_synapse(sums, (units + wire) * 4, wide, packed, s, q, e, vload(x, i))
             vstore(grad_x, i, vload(grad_x, i) + back)
 
 
 @compiled(fastmath=EXACT)
-def backward_blocks(start: int, stop: int, parts: int, u: Any, h: Any, neurons: Any, packed: Any, starts: Any,
-                    source: Any, sensory: Any, sensory_starts: Any, sensory_source: Any, unfolds: int, epsilon: Any,
-                    tape: Any, grad: Any, grad_u: Any, grad_h: Any, grad_v: Any, neuron_sums: Any, synapse_sums: Any,
-                    sensory_sums: Any) -> None:
+def collect(sums: Any, synapses: Any, sensory: Any, units: int, grads: Any) -> None:
+    """Gradients of what acts from the four sums of every neuron and synapse."""
+    for j in range(units):
+        for k in range(3):
+            grads[k * units + j] = sums[j * 4 + k]
+    at, to = units * 4, units * 3
+    for values in (synapses, sensory):
+        count = values.shape[1]
+        for s in range(count):
+            w, sigma = values[0, s], values[1, s]
+            grads[to + s] = sums[at + s * 4]
+            grads[to + count + s] = w * sums[at + s * 4 + 1]
+            grads[to + 2 * count + s] = -w * sigma * sums[at + s * 4 + 2]
+            grads[to + 3 * count + s] = w * sums[at + s * 4 + 3]
+        at, to = at + count * 4, to + count * 4
+
+
+@compiled(fastmath=EXACT)
+def backward_rows(start: int, stop: int, parts: int, u: Any, timespans: Any, values: Any, wires: Any, synapses: int,
+                    unfolds: int, positive: int, input_map: int, tape: Any, grad: Any, grad_u: Any,
+                    grad_timespans: Any, grad_v: Any, grads: Any) -> None:
     """Every `parts`-th block of sequences, beginning with `start`, ..., `stop` - 1.
 
-    tape: as `forward_blocks` left it, with all potentials. grad: (batch, time, units), gradient of its `out`. The last
-    six arguments are filled; the sums have one entry for each part, so that they do not depend on the number of
-    threads.
+    tape: as `forward_rows` left it, with all frames. grad: (batch, time, units), gradient of its `vs`. The last four
+    arguments are filled: grad_u with the gradient of the mapped inputs; grads (parts, values) with those of what acts, a
+    row for each part, so that they do not depend on the number of threads.
     """
     width = lanes(u)
     rows, time, inputs = u.shape
-    size = neurons.shape[1] * width
-    x, grad_x = np.empty(inputs * width, u.dtype), np.empty(inputs * width, u.dtype)
-    length, of_length = np.empty(width, u.dtype), np.empty(width, u.dtype)
-    n0, d0, grad_n0, grad_d0, grad_cm = (np.empty(size, u.dtype), np.empty(size, u.dtype), np.empty(size, u.dtype),
-                                         np.empty(size, u.dtype), np.empty(size, u.dtype))
-    a, before = np.empty(size, u.dtype), np.empty(size, u.dtype)
-    opened = np.empty(max(len(source), 1) * width, u.dtype)
+    units, sensory = grad.shape[2], wires.shape[1] - synapses
+    neurons, of_synapses, of_sensory = acting(values, units, synapses, sensory, positive)
+    packed, starts = pack(of_synapses, wires, 0, units, BACKWARD)
+    packed_inputs, input_starts = pack(of_sensory, wires, synapses, units, BACKWARD)
+    input_weight = mapping(values, 3 * units + 4 * (synapses + sensory), input_map, inputs)
+    size = units * width
+    x, grad_x = vectors(inputs * width, u), vectors(inputs * width, u)
+    length, of_length = vectors(width, u), vectors(width, u)
+    grad_n0, grad_d0, grad_cm = vectors(size, u), vectors(size, u), vectors(size, u)
+    a, q, e = vectors(size, u), vectors(size, u), vectors(size, u)
+    count = 4 * (units + synapses + sensory)
+    wide = count * width * u.itemsize <= WIDE_SUMS
+    sums = vectors(count * width if wide else count, u)
     for part in range(start, stop):
+        clear(sums)
         for block in range(part, (rows + width - 1) // width, parts):
             first = block * width
             clear(a)
             for t in range(time - 1, -1, -1):
-                gather_rows(u[:, t], first, x, 0)
-                gather_rows(h[:, t:t + 1], first, length, 0)
-                sensory_drive(x, sensory, sensory_starts, sensory_source, neurons, epsilon, n0, d0)
+                gather_inputs(u, t, input_weight, first, x)
+                gather_lengths(timespans, t, unfolds, first, length)
                 for lane in range(min(width, rows - first)):  # the others have no gradient
-                    for j in range(grad.shape[2]):
+                    for j in range(units):
                         a[j * width + lane] += grad[first + lane, t, j]
                 clear(grad_n0)
                 clear(grad_d0)
                 clear(grad_cm)
                 clear(of_length)
                 for done in range((t + 1) * unfolds - 1, t * unfolds - 1, -1):
-                    now = (block * (time * unfolds + 1) + done) * size
-                    backward_substep(tape, now, length, n0, d0, neurons, packed, starts, source, a, before, grad_n0,
-                                     grad_d0, grad_cm, of_length, opened, synapse_sums[part])
-                    a, before = before, a
-                backward_inputs(x, neurons, sensory, sensory_starts, sensory_source, grad_n0, grad_d0, grad_cm,
-                                grad_x, neuron_sums[part], sensory_sums[part])
-                scatter_rows(of_length, 0, first, grad_h[:, t:t + 1])
+                    now = (block * (time * unfolds + 1) + done) * 3 * size
+                    backward_substep(tape, now, now + 3 * size, length, neurons, packed, starts, wires, a, q, e,
+                                     grad_n0, grad_d0, grad_cm, of_length, sums, wide)
+                backward_inputs(x, neurons, packed_inputs, input_starts, wires, synapses, grad_n0, grad_d0, grad_cm,
+                                grad_x, sums, wide)
+                for lane in range(min(width, rows - first)):
+                    grad_timespans[first + lane, t] = of_length[lane] / u.dtype.type(unfolds)
                 scatter_rows(grad_x, 0, first, grad_u[:, t])
             scatter_rows(a, 0, first, grad_v)
+        if wide:
+            for i in range(count):
+                sums[i] = vsum(vload(sums, i * width))
+        collect(sums, of_synapses, of_sensory, units, grads[part])

@@ -1,8 +1,9 @@
-"""Compiled LTC for single sequences: a vector holds synapses onto 8 (float32) or 4 (float64) different neurons.
+"""Compiled LTC for single sequences: a vector holds synapses onto several neurons, one in each lane.
 
-The neurons are sorted by the number of their synapses and cut into blocks of that many; the k-th synapses of the
-neurons of a block make up a slot. Neurons with fewer synapses than the first of their block get empty ones, of
-conductance 0, whose source is an extra potential that is always 0. See `ltc.reference` for the equations and arguments.
+The neurons are sorted by the number of their synapses and cut into blocks of as many as a vector has lanes; the k-th
+synapses of the neurons of a block make up a slot. Neurons with fewer synapses than the first of their block get empty
+ones, of conductance 0, whose source is an extra potential that is always 0. See `ltc.reference` for the equations and
+arguments, `_ltc_batch` for the tape: here a frame has the potentials, the extra one, slopes and inverses.
 """
 
 from __future__ import annotations
@@ -13,52 +14,59 @@ from typing import Any
 import numpy as np
 
 from ._jit import compiled
-from ._lanes import EXACT, clear, lanes, vgather, vload, vlogistic2, vscatter_add, vsplat, vstore, vsum
+from ._lanes import EXACT, clear, lanes, vconstant, vectors, vgather, vload, vlogistic2, vsplat, vstore, vsum
+from ._ltc_values import acting, map_outputs, mapping
 
 LOG2E = 1 / math.log(2)
-ROWS = 7  # vectors kept for a slot: see `pack`
+FORWARD, BACKWARD = 4, 5  # vectors kept for a slot: see `pack`
 
 
 @compiled
-def sort_neurons(target: Any, units: int) -> Any:
+def sort_neurons(wires: Any, synapses: int, units: int) -> Any:
     """Numbers of the neurons, those with most synapses first; equal ones in their order (a counting sort)."""
     count = np.zeros(units, np.int64)
-    for j in target:
-        count[j] += 1
-    begin = np.zeros(len(target) + 2, np.int64)  # of those with fewer synapses than all but n, at n
+    for s in range(synapses):
+        count[wires[1, s]] += 1
+    begin = np.zeros(synapses + 2, np.int64)  # of those with fewer synapses than all but n, at n
     for j in range(units):
-        begin[len(target) - count[j] + 1] += 1
-    for n in range(len(target) + 1):
+        begin[synapses - count[j] + 1] += 1
+    for n in range(synapses + 1):
         begin[n + 1] += begin[n]
     order = np.empty(units, np.int64)
     for j in range(units):
-        fewer = len(target) - count[j]
+        fewer = synapses - count[j]
         order[begin[fewer]] = j
         begin[fewer] += 1
     return order
 
 
 @compiled
-def slots(source: Any, target: Any, order: Any, place: Any, absent: int, width: int) -> Any:
-    """The arrangement of synapses in slots.
+def slots(wires: Any, wire: int, count: int, row: int, order: Any, place: Any, absent: int, width: int) -> Any:
+    """The arrangement in slots of `count` synapses, numbers `wire` and up.
 
     Args:
-        order: neurons in the order of the lanes.
-        place: where the value of each source is kept; `absent` is the place of a 0.
-    Returns: first slot of each block (blocks + 1,); place of the source and number of the synapse (-1: empty) for each
-        lane of each slot; whether a slot has one source for all.
+        row: of `wires`, what has a lane: 1 the neurons that synapses end on, 0 those (or the inputs) that they start from.
+        order: of these in the lanes.
+        place: where the value of what is at the other end is kept; `absent` is the place of a 0.
+    Returns: first slot of each block (blocks + 1,); place of the other end and number of the synapse (-1: empty) for each
+        lane of each slot; whether a slot has one other end for all.
     """
-    units = len(order)
-    blocks = (units + width - 1) // width
-    begin = np.zeros(units + 1, np.int64)
-    for j in target:
-        begin[j + 1] += 1
-    for j in range(units):
+    owners = len(order)
+    blocks = (owners + width - 1) // width
+    begin = np.zeros(owners + 1, np.int64)
+    for s in range(wire, wire + count):
+        begin[wires[row, s] + 1] += 1
+    for j in range(owners):
         begin[j + 1] += begin[j]
+    member, filled = np.empty(count, np.int64), begin.copy()
+    for s in range(count):
+        j = wires[row, wire + s]
+        member[filled[j]] = s
+        filled[j] += 1
     first = np.zeros(blocks + 1, np.int64)
     for block in range(blocks):
         deepest = 0
-        for lane in range(block * width, min((block + 1) * width, units)):
+        for lane in range(block * width, min((block + 1) * width, owners)):
             deepest = max(deepest, begin[order[lane] + 1] - begin[order[lane]])
         first[block + 1] = first[block] + deepest
     places = np.empty(first[blocks] * width, np.int32)
@@ -70,30 +78,37 @@ def slots(source: Any, target: Any, order: Any, place: Any, absent: int, width: 
             for lane in range(width):
                 at = slot * width + lane
                 places[at], numbers[at] = absent, -1
-                if block * width + lane < units:
+                if block * width + lane >= owners:  # nobody's: whatever it reads does no harm
+                    places[at] = places[slot * width]
+                else:
                     j = order[block * width + lane]
-                    s = begin[j] + slot - first[block]
-                    if s < begin[j + 1]:
-                        places[at], numbers[at] = place[source[s]], s
+                    k = begin[j] + slot - first[block]
+                    if k < begin[j + 1]:
+                        places[at], numbers[at] = place[wires[1 - row, wire + member[k]]], member[k]
                     alike &= places[at] == places[slot * width]
             same[slot] = alike
     return first, places, numbers, same
 
 
 @compiled(fastmath=EXACT)
-def pack(values: Any, numbers: Any, width: int) -> Any:
-    """a, b, w, w erev, erev, mu, sigma of each lane, (slots * ROWS * width,); w / (1 + 2**(a v - b)) conducts."""
-    packed = np.zeros(len(numbers) * ROWS, values.dtype)
+def pack(values: Any, numbers: Any, rows: int, width: int) -> Any:
+    """Values of the synapse of each lane, (slots * rows * width,).
+
+    rows: `FORWARD` for a, b, w, w erev or `BACKWARD` for a, b, mu, erev, w sigma; w / (1 + 2**(a v - b)) conducts.
+    """
+    packed = np.zeros(len(numbers) * rows, values.dtype)
     slope = values.dtype.type(-LOG2E)
     for slot in range(len(numbers) // width):
         for lane in range(width):
             s = numbers[slot * width + lane]
             if s >= 0:
                 w, sigma, mu, erev = values[0, s], values[1, s], values[2, s], values[3, s]
-                at = slot * ROWS * width + lane
+                at = slot * rows * width + lane
                 packed[at], packed[at + width] = slope * sigma, slope * sigma * mu
-                packed[at + 2 * width], packed[at + 3 * width] = w, w * erev
-                packed[at + 4 * width], packed[at + 5 * width], packed[at + 6 * width] = erev, mu, sigma
+                if rows == FORWARD:
+                    packed[at + 2 * width], packed[at + 3 * width] = w, w * erev
+                else:
+                    packed[at + 2 * width], packed[at + 3 * width], packed[at + 4 * width] = mu, erev, w * sigma
     return packed
 
 
@@ -110,42 +125,30 @@ def sort_values(neurons: Any, order: Any, width: int) -> Any:
     return padded
 
 
-@compiled(fastmath=EXACT)
-def arrange(inputs: int, neurons: Any, synapses: Any, sensory: Any, source: Any, target: Any, sensory_source: Any,
-            sensory_target: Any, width: int) -> Any:
-    """Neurons and synapses as vectors.
-
-    Returns: order of the neurons and their values in it; values, first slots, places and sameness of the synapses, the
-        same for those of the inputs; numbers of both (see `slots`).
-    """
-    units = neurons.shape[1]
-    order = sort_neurons(target, units)
-    place = np.empty(units, np.int64)
-    for i in range(units):
+@compiled
+def inverse_of(order: Any) -> Any:
+    """Where each number stands in `order`."""
+    place = np.empty(len(order), np.int64)
+    for i in range(len(order)):
         place[order[i]] = i
-    input_place = np.empty(inputs, np.int64)
-    for i in range(inputs):
-        input_place[i] = i
-    padded = sort_values(neurons, order, width)
-    first, places, numbers, same = slots(source, target, order, place, padded.shape[1], width)
-    sensory_first, sensory_places, sensory_numbers, sensory_same = slots(sensory_source, sensory_target, order,
-                                                                         input_place, inputs, width)
-    return (order, padded, pack(synapses, numbers, width), first, places, same,
-            pack(sensory, sensory_numbers, width), sensory_first, sensory_places, sensory_same, numbers,
-            sensory_numbers)
+    return place
 
 
-@compiled(fastmath=EXACT)
-def conductance(packed: Any, slot: int, places: Any, same: Any, v: Any, now: int) -> Any:
-    """Open part of the synapses of a slot, between 0 and 1; the potentials begin at v[now]."""
-    width = lanes(v)
-    at = slot * ROWS * width
-    before = vgather(v, now, places, slot * width, same[slot])
-    return vlogistic2(vload(packed, at) * before - vload(packed, at + width))
+@compiled(fastmath=EXACT, allocates=False)
+def read_inputs(u: Any, row: int, t: int, weight: Any, x: Any) -> None:
+    """The mapped inputs of a step."""
+    for i in range(u.shape[2]):
+        x[i] = u[row, t, i] * weight[0, i] + weight[1, i]
 
 
-@compiled(fastmath=EXACT)
-def sensory_drive(x: Any, packed: Any, first: Any, places: Any, same: Any, neurons: Any, epsilon: Any, n0: Any,
+@compiled(fastmath=EXACT, allocates=False)
+def conductance(packed: Any, at: int, before: Any) -> Any:
+    """Open part of the synapses whose values begin at `at`, between 0 and 1, at the presynaptic potentials `before`."""
+    return vlogistic2(vload(packed, at) * before - vload(packed, at + lanes(packed)))
+
+
+@compiled(fastmath=EXACT, allocates=False)
+def sensory_drive(x: Any, packed: Any, first: Any, places: Any, same: Any, neurons: Any, epsilon: float, n0: Any,
                   d0: Any) -> None:
     """Numerator and denominator of every neuron without its synapses from other neurons: leak and inputs."""
     width = lanes(x)
@@ -153,167 +156,223 @@ def sensory_drive(x: Any, packed: Any, first: Any, places: Any, same: Any, neuro
     for block in range(len(first) - 1):
         j = block * width
         n = vload(neurons, j) * vload(neurons, padded + j)
-        d = vload(neurons, j) + vsplat(epsilon, 0)
+        d = vload(neurons, j) + vconstant(x, epsilon)
         for slot in range(first[block], first[block + 1]):
-            g = conductance(packed, slot, places, same, x, 0)
-            d = d + vload(packed, (slot * ROWS + 2) * width) * g
-            n = n + vload(packed, (slot * ROWS + 3) * width) * g
+            g = conductance(packed, slot * FORWARD * width, vgather(x, 0, places, slot * width, same[slot]))
+            d = d + vload(packed, (slot * FORWARD + 2) * width) * g
+            n = n + vload(packed, (slot * FORWARD + 3) * width) * g
         vstore(n0, j, n)
         vstore(d0, j, d)
 
 
-@compiled(fastmath=EXACT)
-def forward_substep(v: Any, now: int, then: int, h: Any, n0: Any, d0: Any, neurons: Any, packed: Any, first: Any,
+@compiled(fastmath=EXACT, allocates=False)
+def forward_substep(tape: Any, now: int, then: int, h: Any, n0: Any, d0: Any, neurons: Any, packed: Any, first: Any,
                     places: Any, same: Any) -> None:
-    """Potentials v[now:] a sub-step later, to v[then:]."""
-    width = lanes(v)
+    """A sub-step from the frame tape[now:] to the one at tape[then:]."""
+    width = lanes(tape)
     padded = neurons.shape[1]
+    step = vsplat(h, 0)
     for block in range(len(first) - 1):
         j = block * width
         n, d = vload(n0, j), vload(d0, j)
         for slot in range(first[block], first[block + 1]):
-            g = conductance(packed, slot, places, same, v, now)
-            d = d + vload(packed, (slot * ROWS + 2) * width) * g
-            n = n + vload(packed, (slot * ROWS + 3) * width) * g
-        before, step = vload(v, now + j), vsplat(h, 0)
-        vstore(v, then + j, before + step * (n - before * d) / (vload(neurons, 2 * padded + j) + step * d))
-    v[then + padded] = 0
+            g = conductance(packed, slot * FORWARD * width, vgather(tape, now, places, slot * width, same[slot]))
+            d = d + vload(packed, (slot * FORWARD + 2) * width) * g
+            n = n + vload(packed, (slot * FORWARD + 3) * width) * g
+        before = vload(tape, now + j)
+        inverse = vconstant(tape, 1.0) / (vload(neurons, 2 * padded + j) + step * d)
+        slope = (n - before * d) * inverse
+        vstore(tape, now + padded + width + j, slope)
+        vstore(tape, now + 2 * padded + width + j, inverse)
+        vstore(tape, then + j, before + step * slope)
+    tape[then + padded] = 0
 
 
 @compiled(fastmath=EXACT)
-def forward_rows(start: int, stop: int, u: Any, h: Any, v0: Any, order: Any, neurons: Any, packed: Any, first: Any,
-                 places: Any, same: Any, sensory: Any, sensory_first: Any, sensory_places: Any, sensory_same: Any,
-                 unfolds: int, epsilon: Any, frames: int, tape: Any, out: Any) -> None:
-    """Sequences `start` to `stop`; fills those of out (batch, time, units).
+def forward_rows(start: int, stop: int, u: Any, timespans: Any, v0: Any, values: Any, wires: Any, synapses: int,
+                 unfolds: int, epsilon: float, positive: int, input_map: int, output_map: int, frames: int, tape: Any,
+                 vs: Any, y: Any) -> None:
+    """Sequences `start` to `stop`; fills those of vs (batch, time, units) and y (batch, time, outputs).
 
-    h: (batch, time), length of the sub-steps. tape: the potentials before the first and after every sub-step, `frames`
-    of them for each sequence; where these are too few, they are used in turn. Each ends with the extra 0.
+    tape: `frames` frames for each sequence, that before the first and that after every sub-step; where these are too
+    few, they are used in turn.
     """
-    inputs, units, padded = u.shape[2], len(order), neurons.shape[1]
-    x = np.zeros(inputs + 1, u.dtype)
-    n0, d0 = np.empty(padded, u.dtype), np.empty(padded, u.dtype)
-    size = padded + 1
+    width = lanes(u)
+    time, inputs, units = u.shape[1], u.shape[2], v0.shape[1]
+    sensory = wires.shape[1] - synapses
+    values_of_neurons, of_synapses, of_sensory = acting(values, units, synapses, sensory, positive)
+    order = sort_neurons(wires, synapses, units)
+    neurons = sort_values(values_of_neurons, order, width)
+    padded = neurons.shape[1]
+    first, places, numbers, same = slots(wires, 0, synapses, 1, order, inverse_of(order), padded, width)
+    packed = pack(of_synapses, numbers, FORWARD, width)
+    input_first, input_places, numbers, input_same = slots(wires, synapses, sensory, 1, order, np.arange(inputs), inputs,
+                                                           width)
+    of_inputs = pack(of_sensory, numbers, FORWARD, width)
+    maps = 3 * units + 4 * wires.shape[1]
+    input_weight = mapping(values, maps, input_map, inputs)
+    output_weight = mapping(values, maps + input_map * inputs, output_map, y.shape[2])
+    size = 3 * padded + width
+    x, h = np.zeros(inputs + 1, u.dtype), vectors(1, u)
+    n0, d0 = vectors(padded, u), vectors(padded, u)
     for row in range(start, stop):
         base = row * frames
-        clear(tape[base * size:(base + 1) * size])
+        clear(tape[base * size:base * size + padded + 1])
         for i in range(units):
             tape[base * size + i] = v0[row, order[i]]
-        for t in range(u.shape[1]):
-            for i in range(inputs):
-                x[i] = u[row, t, i]
-            sensory_drive(x, sensory, sensory_first, sensory_places, sensory_same, neurons, epsilon, n0, d0)
+        for t in range(time):
+            read_inputs(u, row, t, input_weight, x)
+            h[0] = timespans[row, t] / u.dtype.type(unfolds)
+            sensory_drive(x, of_inputs, input_first, input_places, input_same, neurons, epsilon, n0, d0)
             for done in range(t * unfolds, (t + 1) * unfolds):
                 now, then = base + done % frames, base + (done + 1) % frames
-                forward_substep(tape, now * size, then * size, h[row, t:], n0, d0, neurons, packed, first, places,
-                                same)
+                forward_substep(tape, now * size, then * size, h, n0, d0, neurons, packed, first, places, same)
             last = (base + (t + 1) * unfolds % frames) * size
             for i in range(units):
-                out[row, t, order[i]] = tape[last + i]
+                vs[row, t, order[i]] = tape[last + i]
+        map_outputs(vs, output_weight, y, row, row + 1)
 
 
-@compiled(fastmath=EXACT)
-def add_slot(sums: Any, packed: Any, slot: int, places: Any, same: Any, q: Any, e: Any, v: Any, now: int,
-             g: Any, earlier: Any) -> None:
-    """Gradient through the synapses of a slot: adds to their four sums and to that of the presynaptic potentials.
+@compiled(fastmath=EXACT, allocates=False)
+def add_slots(block: int, packed: Any, first: Any, places: Any, same: Any, v: Any, now: int, q: Any, e: Any, grad: Any,
+              sums: Any) -> None:
+    """Gradient through the synapses that start from a block of neurons with the potentials v[now:].
 
-    q and e are the gradients of the numerators and denominators of the neurons that they end on, g their `conductance`.
+    Adds to the four sums of every synapse and to `grad`, that of the potentials. q and e are the gradients of the
+    numerators and denominators of the neurons that they end on.
     """
     width = lanes(v)
-    at, to = slot * ROWS * width, slot * 4 * width
-    before = vgather(v, now, places, slot * width, same[slot])
-    z = (vload(packed, at + 3 * width) * q + vload(packed, at + 2 * width) * e) * (g - g * g)
-    vstore(sums, to, vload(sums, to) + (vload(packed, at + 4 * width) * q + e) * g)
-    vstore(sums, to + width, vload(sums, to + width) + z * (before - vload(packed, at + 5 * width)))
-    vstore(sums, to + 2 * width, vload(sums, to + 2 * width) + z)
-    vstore(sums, to + 3 * width, vload(sums, to + 3 * width) + q * g)
-    vscatter_add(earlier, places, slot * width, same[slot], z * vload(packed, at + 6 * width))
+    j = block * width
+    before, back = vload(v, now + j), vload(grad, j)
+    for slot in range(first[block], first[block + 1]):
+        at, to = slot * BACKWARD * width, slot * 4 * width
+        of_n, of_d = vgather(q, 0, places, slot * width, same[slot]), vgather(e, 0, places, slot * width, same[slot])
+        g = conductance(packed, at, before)
+        of_w = vload(packed, at + 3 * width) * of_n + of_d
+        z = of_w * (g - g * g)
+        vstore(sums, to, vload(sums, to) + of_w * g)
+        vstore(sums, to + width, vload(sums, to + width) + z * (before - vload(packed, at + 2 * width)))
+        vstore(sums, to + 2 * width, vload(sums, to + 2 * width) + z)
+        vstore(sums, to + 3 * width, vload(sums, to + 3 * width) + of_n * g)
+        back = back + z * vload(packed, at + 4 * width)
+    vstore(grad, j, back)
 
 
-@compiled(fastmath=EXACT)
-def backward_substep(v: Any, now: int, h: Any, n0: Any, d0: Any, neurons: Any, packed: Any, first: Any, places: Any,
-                     same: Any, grad: Any, grad_before: Any, grad_n0: Any, grad_d0: Any, grad_cm: Any, grad_h: Any,
-                     opened: Any, synapse_sums: Any) -> None:
-    """From the gradient `grad` of the potentials after a sub-step that of v[now:], those before it; adds the others."""
-    width = lanes(v)
+@compiled(fastmath=EXACT, allocates=False)
+def backward_substep(tape: Any, now: int, then: int, h: Any, neurons: Any, packed: Any, first: Any, places: Any,
+                     same: Any, grad: Any, q: Any, e: Any, grad_n0: Any, grad_d0: Any, grad_h: Any,
+                     neuron_sums: Any, sums: Any) -> None:
+    """Turns the gradient `grad` of the potentials tape[then:] into that of tape[now:], those before; adds the others."""
+    width = lanes(tape)
     padded = neurons.shape[1]
-    one = np.ones(1, v.dtype)
-    clear(grad_before)
+    step, of_h = vsplat(h, 0), vload(grad_h, 0)
+    for j in range(0, padded, width):
+        cm, slope = vload(neurons, 2 * padded + j), vload(tape, now + padded + width + j)
+        share = vload(grad, j) * vload(tape, now + 2 * padded + width + j)
+        of_n = share * step
+        of_d = -of_n * vload(tape, then + j)
+        of_h = of_h + share * cm * slope
+        vstore(q, j, of_n)
+        vstore(e, j, of_d)
+        vstore(grad_n0, j, vload(grad_n0, j) + of_n)
+        vstore(grad_d0, j, vload(grad_d0, j) + of_d)
+        vstore(grad, j, share * cm)
+        vstore(neuron_sums, 2 * padded + j, vload(neuron_sums, 2 * padded + j) - of_n * slope)
+    vstore(grad_h, 0, of_h)
     for block in range(len(first) - 1):
-        j = block * width
-        n, d = vload(n0, j), vload(d0, j)
-        for slot in range(first[block], first[block + 1]):
-            g = conductance(packed, slot, places, same, v, now)
-            d = d + vload(packed, (slot * ROWS + 2) * width) * g
-            n = n + vload(packed, (slot * ROWS + 3) * width) * g
-            vstore(opened, (slot - first[block]) * width, g)
-        before, step, cm = vload(v, now + j), vsplat(h, 0), vload(neurons, 2 * padded + j)
-        inverse = vsplat(one, 0) / (cm + step * d)
-        share = vload(grad, j) * inverse
-        slope = (n - before * d) * inverse
-        q = share * step
-        e = -q * (before + step * slope)
-        vstore(grad_h, 0, vload(grad_h, 0) + share * cm * slope)
-        vstore(grad_n0, j, vload(grad_n0, j) + q)
-        vstore(grad_d0, j, vload(grad_d0, j) + e)
-        vstore(grad_before, j, vload(grad_before, j) + share * cm)
-        vstore(grad_cm, j, vload(grad_cm, j) - q * slope)
-        for slot in range(first[block], first[block + 1]):
-            g = vload(opened, (slot - first[block]) * width)
-            add_slot(synapse_sums, packed, slot, places, same, q, e, v, now, g, grad_before)
+        add_slots(block, packed, first, places, same, tape, now, q, e, grad, sums)
 
 
-@compiled(fastmath=EXACT)
-def backward_inputs(x: Any, neurons: Any, sensory: Any, first: Any, places: Any, same: Any, grad_n0: Any,
-                    grad_d0: Any, grad_x: Any, neuron_sums: Any, sensory_sums: Any) -> None:
+@compiled(fastmath=EXACT, allocates=False)
+def backward_inputs(x: Any, neurons: Any, packed: Any, first: Any, places: Any, same: Any, grad_n0: Any, grad_d0: Any,
+                    grad_x: Any, neuron_sums: Any, sums: Any) -> None:
     """From the gradients of numerators and denominators those of the leak, of the inputs and of their synapses."""
     width = lanes(x)
     padded = neurons.shape[1]
-    clear(grad_x)
-    for block in range(len(first) - 1):
-        j = block * width
+    for j in range(0, padded, width):
         q, e = vload(grad_n0, j), vload(grad_d0, j)
         vstore(neuron_sums, j, vload(neuron_sums, j) + q * vload(neurons, padded + j) + e)
         vstore(neuron_sums, padded + j, vload(neuron_sums, padded + j) + q * vload(neurons, j))
-        for slot in range(first[block], first[block + 1]):
-            g = conductance(sensory, slot, places, same, x, 0)
-            add_slot(sensory_sums, sensory, slot, places, same, q, e, x, 0, g, grad_x)
+    clear(grad_x)
+    for block in range(len(first) - 1):
+        add_slots(block, packed, first, places, same, x, 0, grad_n0, grad_d0, grad_x, sums)
 
 
 @compiled(fastmath=EXACT)
-def backward_rows(start: int, stop: int, parts: int, u: Any, h: Any, order: Any, neurons: Any, packed: Any,
-                  first: Any, places: Any, same: Any, sensory: Any, sensory_first: Any, sensory_places: Any,
-                  sensory_same: Any, unfolds: int, epsilon: Any, tape: Any, grad: Any, grad_u: Any, grad_h: Any,
-                  grad_v: Any, neuron_sums: Any, synapse_sums: Any, sensory_sums: Any) -> None:
-    """Every `parts`-th sequence, beginning with `start`, ..., `stop` - 1; else as `_ltc_batch.backward_blocks`."""
+def collect(neuron_sums: Any, order: Any, sums: Any, numbers: Any, sensory_sums: Any, sensory_numbers: Any,
+            synapses: Any, sensory: Any, width: int, grads: Any) -> None:
+    """Gradients of what acts from the sums of every lane."""
+    units = len(order)
+    padded = len(neuron_sums) // 3
+    for row in range(3):
+        for i in range(units):
+            grads[row * units + order[i]] = neuron_sums[row * padded + i]
+    to = 3 * units
+    for values, found, of_lanes in ((synapses, sums, numbers), (sensory, sensory_sums, sensory_numbers)):
+        count = values.shape[1]
+        for at in range(len(of_lanes)):
+            s = of_lanes[at]
+            if s >= 0:
+                start = at // width * 4 * width + at % width
+                w, sigma = values[0, s], values[1, s]
+                grads[to + s] = found[start]
+                grads[to + count + s] = w * found[start + width]
+                grads[to + 2 * count + s] = -w * sigma * found[start + 2 * width]
+                grads[to + 3 * count + s] = w * found[start + 3 * width]
+        to += 4 * count
+
+
+@compiled(fastmath=EXACT)
+def backward_rows(start: int, stop: int, parts: int, u: Any, timespans: Any, values: Any, wires: Any, synapses: int,
+                  unfolds: int, positive: int, input_map: int, tape: Any, grad: Any, grad_u: Any, grad_timespans: Any,
+                  grad_v: Any, grads: Any) -> None:
+    """Every `parts`-th sequence, beginning with `start`, ..., `stop` - 1; else as `_ltc_batch.backward_rows`."""
     width = lanes(u)
     rows, time, inputs = u.shape
-    units, padded = len(order), neurons.shape[1]
-    x, grad_x, of_length = np.zeros(inputs + 1, u.dtype), np.empty(inputs + 1, u.dtype), np.empty(width, u.dtype)
-    n0, d0, grad_n0, grad_d0 = (np.empty(padded, u.dtype), np.empty(padded, u.dtype), np.empty(padded, u.dtype),
-                                np.empty(padded, u.dtype))
-    a, before = np.empty(padded + 1, u.dtype), np.empty(padded + 1, u.dtype)
-    opened = np.empty(max(len(places), 1), u.dtype)
+    units, sensory = grad.shape[2], wires.shape[1] - synapses
+    values_of_neurons, of_synapses, of_sensory = acting(values, units, synapses, sensory, positive)
+    order = sort_neurons(wires, synapses, units)
+    neurons = sort_values(values_of_neurons, order, width)
+    padded = neurons.shape[1]
+    place = inverse_of(order)
+    first, places, numbers, same = slots(wires, 0, synapses, 0, order, place, padded, width)
+    packed = pack(of_synapses, numbers, BACKWARD, width)
+    input_first, input_places, input_numbers, input_same = slots(wires, synapses, sensory, 0, np.arange(inputs), place,
+                                                                 padded, width)
+    of_inputs = pack(of_sensory, input_numbers, BACKWARD, width)
+    input_weight = mapping(values, 3 * units + 4 * wires.shape[1], input_map, inputs)
+    size = 3 * padded + width
+    x, grad_x = np.zeros((len(input_first) - 1) * width, u.dtype), vectors((len(input_first) - 1) * width, u)
+    h, of_length = vectors(1, u), vectors(width, u)
+    a, q, e = vectors(padded, u), vectors(padded + 1, u), vectors(padded + 1, u)
+    grad_n0, grad_d0 = vectors(padded + 1, u), vectors(padded + 1, u)
+    q[padded], e[padded] = 0, 0
+    neuron_sums = vectors(3 * padded, u)
+    sums, input_sums = vectors(4 * len(numbers), u), vectors(4 * len(input_numbers), u)
     for part in range(start, stop):
+        clear(neuron_sums)
+        clear(sums)
+        clear(input_sums)
         for row in range(part, rows, parts):
             clear(a)
             for t in range(time - 1, -1, -1):
-                for i in range(inputs):
-                    x[i] = u[row, t, i]
-                sensory_drive(x, sensory, sensory_first, sensory_places, sensory_same, neurons, epsilon, n0, d0)
+                read_inputs(u, row, t, input_weight, x)
+                h[0] = timespans[row, t] / u.dtype.type(unfolds)
                 for i in range(units):
                     a[i] += grad[row, t, order[i]]
                 clear(grad_n0)
                 clear(grad_d0)
                 clear(of_length)
                 for done in range((t + 1) * unfolds - 1, t * unfolds - 1, -1):
-                    now = (row * (time * unfolds + 1) + done) * (padded + 1)
-                    backward_substep(tape, now, h[row, t:], n0, d0, neurons, packed, first, places, same, a, before,
-                                     grad_n0, grad_d0, neuron_sums[part, 2], of_length, opened, synapse_sums[part])
-                    a, before = before, a
-                backward_inputs(x, neurons, sensory, sensory_first, sensory_places, sensory_same, grad_n0, grad_d0,
-                                grad_x, neuron_sums[part], sensory_sums[part])
-                grad_h[row, t] = vsum(vload(of_length, 0))
+                    now = (row * (time * unfolds + 1) + done) * size
+                    backward_substep(tape, now, now + size, h, neurons, packed, first, places, same, a, q, e, grad_n0,
+                                     grad_d0, of_length, neuron_sums, sums)
+                backward_inputs(x, neurons, of_inputs, input_first, input_places, input_same, grad_n0, grad_d0, grad_x,
+                                neuron_sums, input_sums)
+                grad_timespans[row, t] = vsum(vload(of_length, 0)) / u.dtype.type(unfolds)
                 for i in range(inputs):
                     grad_u[row, t, i] = grad_x[i]
             for i in range(units):
                 grad_v[row, order[i]] = a[i]
+        collect(neuron_sums, order, sums, numbers, input_sums, input_numbers, of_synapses, of_sensory, width,
+                grads[part])

@@ -8,7 +8,7 @@ A kernel file defines functions of the same arguments (tensors first, then ints,
 second derivatives. `shapes` returns empty contiguous tensors like the outputs. `forward(x, y0, n)` gets contiguous numpy
 arrays, returns one array or a tuple of new ones. `backward(needs, grads, outputs, x, y0, n)` returns a tuple with the
 gradient of every tensor argument, of which those are dropped that `needs` (bools, one for each tensor argument) does not
-ask for; `grads` and `outputs` are tuples.
+ask for; `grads` and `outputs` are tuples. Outputs that are only kept for it (the last `kept`) have no entry in `grads`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ UNWATCHED = torch._C._disabled_torch_dispatch_impl  # what a plain tensor has fo
 
 
 def make_op(name: str, reference: Callable[..., Any], shapes: Callable[..., Any], forward: Callable[..., Any],
-            backward: Callable[..., Any]) -> Callable[..., Any]:
+            backward: Callable[..., Any], kept: int = 0) -> Callable[..., Any]:
     """The operator `neurosim::<name>` and a function that calls it.
 
     Args:
@@ -35,6 +35,7 @@ def make_op(name: str, reference: Callable[..., Any], shapes: Callable[..., Any]
         shapes: same arguments; returns what `reference` returns, as empty contiguous tensors.
         forward: same arguments, tensors as contiguous numpy arrays; returns new arrays.
         backward: see the top of this file.
+        kept: how many of the outputs, the last ones, are there for `backward` alone: no gradient comes through them.
     Returns: a function of the same arguments. It calls the compiled code for CPU tensors whose floating dtypes are
         float32 or float64 (mixed, if the kernel likes), else the reference, which ONNX gets too.
     """
@@ -44,9 +45,13 @@ def make_op(name: str, reference: Callable[..., Any], shapes: Callable[..., Any]
             return tuple(torch.from_numpy(array) for array in result)
         return torch.from_numpy(result)
 
-    def run_backward(needs: list[bool], grads: list[Tensor], outputs: list[Tensor], *args: Any) -> list[Tensor]:
+    def gradients(needs: list[bool], grads: list[Tensor], outputs: list[Tensor], *args: Any) -> list[Tensor | None]:
         found = backward(tuple(needs), tuple(map(to_numpy, grads)), tuple(map(to_numpy, outputs)), *map(to_numpy, args))
-        return [as_gradient(need, grad, arg) for need, grad, arg in zip(needs, found, args)]
+        return [as_gradient(grad, arg) if need else None for need, grad, arg in zip(needs, found, args)]
+
+    def run_backward(needs: list[bool], grads: list[Tensor], outputs: list[Tensor], *args: Any) -> list[Tensor]:
+        return [arg.new_empty(0) if grad is None else grad
+                for grad, arg in zip(gradients(needs, grads, outputs, *args), args)]
 
     def backward_shapes(needs: list[bool], grads: list[Tensor], outputs: list[Tensor], *args: Any) -> list[Tensor]:
         return [arg.new_empty(arg.shape if need else 0) for need, arg in zip(needs, args)]
@@ -66,12 +71,14 @@ def make_op(name: str, reference: Callable[..., Any], shapes: Callable[..., Any]
         outputs = output if isinstance(output, tuple) else (output,)
         ctx.count = len(tensors)
         ctx.rest = inputs[len(tensors):]
+        ctx.set_materialize_grads(False)  # what is kept may be large
         ctx.save_for_backward(*tensors, *outputs)
 
     def autograd(ctx: Any, *grads: Tensor | None, compiled: Callable[..., Any] = operator_backward) -> tuple[Any, ...]:
         inputs, outputs = ctx.saved_tensors[:ctx.count], ctx.saved_tensors[ctx.count:]
         needs = list(ctx.needs_input_grad[:ctx.count])
-        whole = [torch.zeros_like(output) if grad is None else grad for grad, output in zip(grads, outputs)]
+        whole = [torch.zeros_like(output) if grad is None else grad
+                 for grad, output in zip(grads, outputs[:len(outputs) - kept])]
         if torch.is_grad_enabled():  # create_graph=True: the gradient has to be differentiable itself
             found = differentiate(reference, needs, whole, inputs, ctx.rest)
         else:
@@ -91,7 +98,7 @@ def make_op(name: str, reference: Callable[..., Any], shapes: Callable[..., Any]
 
         @staticmethod
         def backward(ctx: Any, *grads: Any) -> Any:
-            return autograd(ctx, *grads, compiled=run_backward)
+            return autograd(ctx, *grads, compiled=gradients)
 
     def call(*args: Any) -> Any:
         compiling = torch.compiler.is_compiling()
@@ -175,18 +182,18 @@ def to_numpy(value: Any) -> Any:
     """The contiguous numpy view (or copy) of a tensor; anything else as it is."""
     if not isinstance(value, Tensor):
         return value
-    return (value.detach() if value.requires_grad else value).contiguous().numpy()
+    if value.requires_grad:
+        value = value.detach()
+    return (value if value.is_contiguous() else value.contiguous()).numpy()
 
 
-def as_gradient(need: bool, grad: Any, arg: Tensor) -> Tensor:
-    """`grad` (array or number) with dtype and shape of `arg`; an empty tensor when it is not needed."""
-    if not need:
-        return arg.new_empty(0)
-    dtype = to_numpy(arg).dtype
-    array = np.ascontiguousarray(grad, dtype=dtype).reshape(arg.shape)
-    if any(stride < 0 for stride in array.strides):  # one element is contiguous to numpy whatever its strides
-        array = array.copy()
-    return torch.from_numpy(array)
+def as_gradient(grad: Any, arg: Tensor) -> Tensor:
+    """`grad` (array or number) with dtype and shape of `arg`."""
+    array = np.asarray(grad)
+    if array.shape != arg.shape or not array.flags.c_contiguous or array.size < 2:
+        # One element is contiguous to numpy whatever its strides, to torch it is not.
+        array = np.array(array, order="C").reshape(arg.shape)
+    return torch.from_numpy(array).to(arg.dtype)
 
 
 def differentiate(reference: Callable[..., Any], needs: list[bool], grads: list[Tensor], inputs: tuple[Tensor, ...],

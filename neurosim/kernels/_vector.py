@@ -1,4 +1,4 @@
-"""What `_lanes.py` names, for numba: a type for 256 bits of floats and the operations on it, as LLVM instructions.
+"""What `_lanes.py` names, for numba: a type for a register full of floats and the operations on it, as LLVM instructions.
 
 This file imports numba; nothing imports it before a kernel is compiled.
 """
@@ -17,7 +17,7 @@ from numba.core.datamodel.models import PrimitiveModel
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import intrinsic, lower_builtin, register_model
 
-from ._lanes import VECTOR_BYTES  # AVX registers; where they are shorter LLVM uses several of them
+from ._jit import VECTOR  # where registers are shorter LLVM uses several of them
 
 
 class Vector(types.Type):
@@ -25,7 +25,7 @@ class Vector(types.Type):
 
     def __init__(self, scalar: Any):
         self.scalar = scalar
-        self.lanes = VECTOR_BYTES * 8 // scalar.bitwidth
+        self.lanes = VECTOR * 8 // scalar.bitwidth
         super().__init__(f"Vector({scalar} x {self.lanes})")
 
     def llvm(self, scalar: ir.Type | None = None) -> ir.VectorType:
@@ -160,25 +160,6 @@ def vgather(typingctx: Any, array: Any, base: Any, indices: Any, index: Any, sam
     return vector(array, types.intp, indices, types.intp, types.boolean), emit
 
 
-@intrinsic
-def vscatter_add(typingctx: Any, array: Any, indices: Any, index: Any, same: Any, value: Any) -> Any:
-    def emit(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        def add(amounts: list[Any]) -> None:
-            places = _places(context, builder, sig.args[1], args[1], args[2], len(amounts))
-            for place, amount in zip(places, amounts, strict=True):
-                pointer = _pointer(context, builder, sig.args[0], args[0], place, value.llvm().element)
-                builder.store(builder.fadd(builder.load(pointer), amount), pointer)
-
-        with builder.if_else(args[3]) as (one, many):
-            with one:
-                add([_total(builder, args[4])])
-            with many:
-                add([builder.extract_element(args[4], _int(lane)) for lane in range(value.lanes)])
-        return context.get_dummy_value()
-
-    return types.void(array, indices, types.intp, types.boolean, value), emit
-
-
 def _halved(builder: Any, value: Any) -> Any:
     """The sum of the two halves of a vector."""
     count = value.type.count // 2
@@ -199,17 +180,25 @@ def vsum(typingctx: Any, value: Any) -> Any:
     return value.scalar(value), lambda context, builder, sig, args: _total(builder, args[0])
 
 
+def _folded(builder: Any, one: Any, other: Any, group: int) -> Any:
+    """Halves of each `group` lanes of a vector, and of another one after it, added up."""
+    count = one.type.count * (1 if other is None else 2)
+    low = [start + lane for start in range(0, count, group) for lane in range(group // 2)]
+    other = one if other is None else other
+    return builder.fadd(builder.shuffle_vector(one, other, _mask(low)),
+                        builder.shuffle_vector(one, other, _mask([lane + group // 2 for lane in low])))
+
+
 @intrinsic
 def vadd_sums(typingctx: Any, array: Any, index: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
     def emit(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        columns = list(args[2:])
-        while columns[0].type.count > 4:
-            columns = [_halved(builder, column) for column in columns]
-        # A 4 x 4 transposition by sums: each round adds neighbours and puts two vectors into one.
+        # Two vectors become one that holds the sums of their halves, twice: then each of the four has a quarter.
+        columns, count = list(args[2:]), args[2].type.count
         while len(columns) > 1:
-            columns = [builder.fadd(builder.shuffle_vector(x, y, _mask([0, 2, 4, 6])),
-                                    builder.shuffle_vector(x, y, _mask([1, 3, 5, 7])))
+            columns = [_folded(builder, x, y, count * len(columns) // 4)
                        for x, y in zip(columns[::2], columns[1::2], strict=True)]
+        while columns[0].type.count > 4:
+            columns = [_folded(builder, columns[0], None, columns[0].type.count // 4)]
         pointer = _pointer(context, builder, sig.args[0], args[0], args[1], columns[0].type)
         align = sig.args[0].dtype.bitwidth // 8
         before = builder.load(pointer)
@@ -295,3 +284,4 @@ def vconstant(typingctx: Any, array: Any, value: Any) -> Any:
         return _splat(builder, context.cast(builder, args[1], types.float64, array.dtype), vector.lanes)
 
     return vector(array, types.float64), emit
+

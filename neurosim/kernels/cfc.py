@@ -11,7 +11,7 @@ from torch import Tensor
 from .._errors import InputError
 from . import _cfc_rows as compiled_rows
 from ._cfc_rows import LINES
-from ._lanes import VECTOR_BYTES
+from ._jit import VECTOR
 from ._op import make_op
 from ._pool import each_row
 
@@ -107,7 +107,7 @@ def tape_shape(x: Any, h: Any, width: int, depth: int, mode: int, keep: bool) ->
 
 def padded(count: int, like: Any) -> int:
     """`count` filled up to whole vectors."""
-    lanes = VECTOR_BYTES // like.dtype.itemsize
+    lanes = VECTOR // like.dtype.itemsize
     return count + -count % lanes
 
 
@@ -188,4 +188,4 @@ def backward(needs: tuple[bool, ...], grads: Any, outputs: Any, x: Any, timespan
     return grad_x, grad_timespans, grad_h, np.concatenate(found)
 
 
-cfc = make_op("cfc", reference, shapes, forward, backward)
+cfc = make_op("cfc", reference, shapes, forward, backward, kept=1)

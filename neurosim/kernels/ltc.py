@@ -11,12 +11,13 @@ from torch import Tensor
 from .._errors import InputError
 from . import _ltc_batch as batched
 from . import _ltc_single as single
-from ._jit import compiled
-from ._lanes import VECTOR_BYTES
+from ._jit import VECTOR
+from ._ltc_values import CLAMP, LEAST_CM, SOFTPLUS, acting_back, in_order, inputs_back, outputs_back
 from ._op import make_op
 from ._pool import each_row
 
 PARTS = 16  # partial sums of the gradients; their number must not depend on the number of threads
+
 
 def conductances(v: Tensor, synapses: Tensor, source: Tensor) -> Tensor:
     """Conductance of every synapse, w s(sigma (v_source - mu)).
@@ -42,10 +43,45 @@ def drive(v: Tensor, synapses: Tensor, source: Tensor, target: Tensor, units: in
     return nothing.index_add(1, target, g * synapses[3]), nothing.index_add(1, target, g)
 
 
-def reference(u: Tensor, timespans: Tensor, v: Tensor, neurons: Tensor, synapses: Tensor, sensory: Tensor,
-              source: Tensor, target: Tensor, sensory_source: Tensor, sensory_target: Tensor, unfolds: int,
-              epsilon: float, keep: bool) -> tuple[Tensor, Tensor]:
-    """Potentials after every step of a liquid time-constant network.
+def positive_values(x: Tensor, positive: int, least: float = 0.0) -> Tensor:
+    """What acts: softplus(x), x no smaller than `least`, or x."""
+    if positive == SOFTPLUS:
+        return torch.nn.functional.softplus(x)
+    return x.clamp(min=least) if positive == CLAMP else x
+
+
+def mapped(x: Tensor, weights: tuple[Tensor, ...]) -> Tensor:
+    """x times the first weight plus the second, as far as there are any."""
+    if weights:
+        x = x * weights[0]
+    return x + weights[1] if len(weights) > 1 else x
+
+
+class Network(NamedTuple):
+    """The parts of `values`: what acts, and the weights of the maps (none, weight, or weight and bias)."""
+
+    neurons: Tensor  # (3, units)
+    synapses: Tensor  # (4, synapses)
+    sensory: Tensor  # (4, sensory synapses)
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+
+    @classmethod
+    def of(cls, values: Tensor, units: int, synapses: int, sensory: int, inputs: int, outputs: int, positive: int,
+           input_map: int, output_map: int) -> Network:
+        """From the arguments of `reference`."""
+        sizes = [units] * 3 + [synapses] * 4 + [sensory] * 4 + [inputs] * input_map + [outputs] * output_map
+        parts = list(values.split(sizes))
+        for number, least in ((0, 0.0), (2, LEAST_CM), (3, 0.0), (7, 0.0)):
+            parts[number] = positive_values(parts[number], positive, least)
+        return cls(torch.stack(parts[:3]), torch.stack(parts[3:7]), torch.stack(parts[7:11]),
+                   tuple(parts[11:11 + input_map]), tuple(parts[11 + input_map:]))
+
+
+def reference(u: Tensor, timespans: Tensor, v: Tensor, values: Tensor, wires: Tensor, synapses: int, unfolds: int,
+              epsilon: float, positive: int, input_map: int, output_map: int, outputs: int,
+              keep: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """Potentials after every step of a liquid time-constant network, and its outputs.
 
     With h = timespan / unfolds, N and D the sums of `drive` plus those of the inputs and of the leak,
     v <- v + h (N - v (D + epsilon)) / (cm + h (D + epsilon)), `unfolds` times. This is ncps's
@@ -55,44 +91,48 @@ def reference(u: Tensor, timespans: Tensor, v: Tensor, neurons: Tensor, synapses
         u: (batch, time, inputs), held over a step.
         timespans: (batch, time), length of each step.
         v: (batch, units), potentials before the first step.
-        neurons: (3, units), rows gleak, vleak, cm.
-        synapses, sensory: (4, synapses), rows w, sigma, mu, erev; between neurons and from inputs.
-        source, target, sensory_source, sensory_target: int64, one for each synapse, sorted by target.
+        values: gleak, vleak, cm of every neuron; w, sigma, mu, erev of the synapses between neurons, then of those from
+            inputs; weight and bias of the map of the inputs, then of the outputs; all in one vector.
+        wires: (2, all synapses) int64, source and target, those between neurons first; both kinds sorted by target.
+        synapses: number of those between neurons.
         unfolds: sub-steps of a step.
         epsilon: added to the conductance.
+        positive: what makes gleak, cm and w positive: 0 nothing (they are), 1 softplus, 2 clamp (cm at 1e-6).
+        input_map, output_map: 0 none, 1 weight, 2 weight and bias.
+        outputs: how many neurons, the first ones, are outputs.
         keep: whether to keep what the compiled backward pass needs; without it that runs the forward pass once more.
-    Returns: (batch, time, units), and what was kept: no gradient passes through it.
+    Returns: (batch, time, units), (batch, time, outputs), and what was kept: no gradient passes through it.
     Reference: Lechner et al., Neural circuit policies, 2020; Hasani et al., Liquid time-constant networks, 2021.
     """
-    gleak, vleak, cm = neurons
-    units = v.shape[1]
+    units, inputs = v.shape[1], u.shape[2]
+    p = Network.of(values, units, synapses, wires.shape[1] - synapses, inputs, outputs, positive, input_map, output_map)
+    gleak, vleak, cm = p.neurons
+    (source, target), (sensory_source, sensory_target) = wires[:, :synapses], wires[:, synapses:]
     steps = []
-    for x, timespan in zip(u.unbind(1), timespans.unbind(1), strict=True):
-        from_inputs = drive(x, sensory, sensory_source, sensory_target, units)
+    for x, timespan in zip(mapped(u, p.inputs).unbind(1), timespans.unbind(1), strict=True):
+        from_inputs = drive(x, p.sensory, sensory_source, sensory_target, units)
         h = timespan[:, None] / unfolds
         for _ in range(unfolds):
-            from_neurons = drive(v, synapses, source, target, units)
+            from_neurons = drive(v, p.synapses, source, target, units)
             n = gleak * vleak + from_inputs[0] + from_neurons[0]
             d = gleak + from_inputs[1] + from_neurons[1] + epsilon
             v = v + h * (n - v * d) / (cm + h * d)
         steps.append(v)
     vs = torch.stack(steps, 1) if steps else v.new_zeros(v.shape[0], 0, units)
-    return vs, v.new_zeros(tape_length(u, v, unfolds, keep))
+    return vs, mapped(vs[:, :, :outputs], p.outputs).contiguous(), v.new_zeros(tape_length(u, v, unfolds, keep))
 
 
-def shapes(u: Tensor, timespans: Tensor, v: Tensor, neurons: Tensor, synapses: Tensor, sensory: Tensor,
-           source: Tensor, target: Tensor, sensory_source: Tensor, sensory_target: Tensor, unfolds: int,
-           epsilon: float, keep: bool) -> tuple[Tensor, Tensor]:
+def shapes(u: Tensor, timespans: Tensor, v: Tensor, values: Tensor, wires: Tensor, synapses: int, unfolds: int,
+           epsilon: float, positive: int, input_map: int, output_map: int, outputs: int,
+           keep: bool) -> tuple[Tensor, Tensor, Tensor]:
     """Outputs of `reference`, empty."""
-    return u.new_empty(u.shape[0], u.shape[1], v.shape[1]), u.new_empty(tape_length(u, v, unfolds, keep))
+    return (u.new_empty(u.shape[0], u.shape[1], v.shape[1]), u.new_empty(u.shape[0], u.shape[1], outputs),
+            u.new_empty(tape_length(u, v, unfolds, keep)))
 
 
 def tape_length(u: Any, v: Any, unfolds: int, keep: bool) -> int:
-    """Size of the potentials before the first and after every sub-step, as the compiled code arranges them."""
-    batch, units = v.shape
-    rows, width = Rows.split(batch, v.dtype), VECTOR_BYTES // v.dtype.itemsize
-    frame = rows.blocks * width * units + rows.alone * (units + -units % width + 1)
-    return frame * (u.shape[1] * unfolds + 1) if keep else 0
+    """Size of the frames before the first and after every sub-step, as the compiled code arranges them."""
+    return Rows.split(v.shape[0], v.dtype).frame(v) * (u.shape[1] * unfolds + 1) if keep else 0
 
 
 class Rows(NamedTuple):
@@ -101,121 +141,96 @@ class Rows(NamedTuple):
     blocks: int
     together: int  # sequences in the blocks
     alone: int
+    width: int
 
     @classmethod
     def split(cls, batch: int, dtype: Any) -> Rows:
         """A last block that is at least half full is worth a vector."""
-        width = VECTOR_BYTES // dtype.itemsize
+        width = VECTOR // dtype.itemsize
         blocks = (batch + width // 2) // width
         alone = max(batch - blocks * width, 0)
-        return cls(blocks, batch - alone, alone)
+        return cls(blocks, batch - alone, alone, width)
+
+    def frame(self, v: Any) -> int:
+        """Size of a frame of the tape of all sequences."""
+        return self.frame_together(v) + self.alone * (3 * (v.shape[1] + -v.shape[1] % self.width) + self.width)
+
+    def frame_together(self, v: Any) -> int:
+        """Size of a frame of the sequences in blocks; on the tape, all frames of these come first."""
+        return 3 * self.blocks * self.width * v.shape[1]
+
+    def parts(self) -> list[tuple[Any, int, slice]]:
+        """What there is to do: the compiled code for it, how many pieces, and which sequences."""
+        work = [(batched, self.blocks, slice(self.together)), (single, self.alone, slice(self.together, None))]
+        return [piece for piece in work if piece[1]]
 
 
-def check(u: Any, timespans: Any, v: Any, neurons: Any, synapses: Any, sensory: Any, source: Any, target: Any,
-          sensory_source: Any, sensory_target: Any) -> None:
+def check(u: Any, timespans: Any, v: Any, values: Any, wires: Any, synapses: int, input_map: int, output_map: int,
+          outputs: int) -> None:
     """Raises InputError unless the arrays fit each other: compiled code reads memory unchecked."""
-    batch, time, inputs = u.shape
-    units = v.shape[1]
-    count, sensory_count = source.shape[0], sensory_source.shape[0]
-    wanted = ((timespans, (batch, time)), (v, (batch, units)), (neurons, (3, units)), (synapses, (4, count)),
-              (target, (count,)), (sensory, (4, sensory_count)), (sensory_target, (sensory_count,)))
-    if any(array.shape != shape for array, shape in wanted):
-        raise InputError(f"ltc: arrays do not fit each other; needed {[shape for _, shape in wanted]} "
-                         f"(got {[array.shape for array, _ in wanted]})")
-    if len({array.dtype for array in (u, timespans, v, neurons, synapses, sensory)}) > 1:
+    (batch, time, inputs), units, every = u.shape, v.shape[1], wires.shape[1]
+    count = 3 * units + 4 * every + input_map * inputs + output_map * outputs
+    if (timespans.shape != (batch, time) or v.shape != (batch, units) or values.shape != (count,) or wires.shape[0] != 2
+            or not 0 <= synapses <= every or not 0 <= outputs <= units):
+        wanted = [(batch, time), (batch, units), (count,), (2, every)]
+        raise InputError(f"ltc: arrays do not fit each other; needed {wanted} with {synapses} of {every} synapses and "
+                         f"{outputs} of {units} outputs (got {[a.shape for a in (timespans, v, values, wires)]})")
+    if not timespans.dtype == v.dtype == values.dtype == u.dtype:
         raise InputError(f"ltc: all values must have the dtype of u, {u.dtype}")
-    if not (in_order(source, target, units, units) and in_order(sensory_source, sensory_target, inputs, units)):
+    if not (in_order(wires, 0, synapses, units, units) and in_order(wires, synapses, every, inputs, units)):
         raise InputError(f"ltc: targets must be sorted and below {units}, sources below {units} (neurons) and "
                          f"{inputs} (inputs)")
 
 
-@compiled
-def in_order(source: Any, target: Any, sources: int, targets: int) -> bool:
-    """Whether targets are sorted and all indices in range."""
-    last = 0
-    for s in range(len(target)):
-        if not (last <= target[s] < targets and 0 <= source[s] < sources):
-            return False
-        last = target[s]
-    return True
+def zeros_in_line(count: int, dtype: Any) -> np.ndarray:
+    """Zeros that begin where a cache line does: a vector that crosses two takes twice the time."""
+    room = np.zeros(count + 64 // dtype.itemsize, dtype)
+    skip = -room.__array_interface__["data"][0] % 64 // dtype.itemsize
+    return room[skip:skip + count]
 
 
-def forward(u: Any, timespans: Any, v: Any, neurons: Any, synapses: Any, sensory: Any, source: Any, target: Any,
-            sensory_source: Any, sensory_target: Any, unfolds: int, epsilon: float, keep: bool) -> tuple[Any, Any]:
+def forward(u: Any, timespans: Any, v: Any, values: Any, wires: Any, synapses: int, unfolds: int, epsilon: float,
+            positive: int, input_map: int, output_map: int, outputs: int, keep: bool) -> tuple[Any, Any, Any]:
     """`reference` in compiled code."""
-    check(u, timespans, v, neurons, synapses, sensory, source, target, sensory_source, sensory_target)
-    (batch, time, inputs), units = u.shape, v.shape[1]
-    out = np.empty((batch, time, units), u.dtype)
-    rows, h, eps = Rows.split(batch, u.dtype), timespans / unfolds, np.full(1, epsilon, u.dtype)
-    frames = time * unfolds + 1 if keep else 2
-    tape = np.empty(tape_length(u, v, unfolds, True) // (time * unfolds + 1) * frames, u.dtype)
-    work = time * unfolds * (len(source) + units)
-    if rows.blocks:
-        some = slice(rows.together)
-        packed, starts, of_inputs, input_starts = batched.arrange(synapses, sensory, target, sensory_target, units)
-        each_row(batched.forward_blocks, rows.blocks, rows.together * work, u[some], h[some], v[some], neurons,
-                 packed, starts, source, of_inputs, input_starts, sensory_source, unfolds, eps, frames, tape, out)
-    if rows.alone:
-        some = slice(rows.together, None)
-        *arranged, _, _ = single.arrange(inputs, neurons, synapses, sensory, source, target, sensory_source,
-                                         sensory_target, VECTOR_BYTES // u.itemsize)
-        each_row(single.forward_rows, rows.alone, rows.alone * work, u[some], h[some], v[some], *arranged, unfolds,
-                 eps, frames, tape[single_part(rows, units, frames, u):], out[some])
-    return out, tape if keep else tape[:0]
+    check(u, timespans, v, values, wires, synapses, input_map, output_map, outputs)
+    batch, time, _ = u.shape
+    vs, y = np.empty((batch, time, v.shape[1]), u.dtype), np.empty((batch, time, outputs), u.dtype)
+    rows, frames = Rows.split(batch, u.dtype), time * unfolds + 1 if keep else 2
+    tape = zeros_in_line(rows.frame(v) * frames, u.dtype)
+    work = time * unfolds * (synapses + v.shape[1])
+    for code, pieces, some in rows.parts():
+        each_row(code.forward_rows, pieces, (some.stop or rows.alone) * work, u[some], timespans[some], v[some], values,
+                 wires, synapses, unfolds, epsilon, positive, input_map, output_map, frames,
+                 tape[rows.frame_together(v) * frames if code is single else 0:], vs[some], y[some])
+    return vs, y, tape if keep else tape[:0]
 
 
-def single_part(rows: Rows, units: int, frames: int, u: Any) -> int:
-    """Where on the tape the sequences begin that are worked on alone."""
-    return rows.blocks * (VECTOR_BYTES // u.itemsize) * units * frames
-
-
-def backward(needs: tuple[bool, ...], grads: Any, outputs: Any, u: Any, timespans: Any, v: Any, neurons: Any,
-             synapses: Any, sensory: Any, source: Any, target: Any, sensory_source: Any, sensory_target: Any,
-             unfolds: int, epsilon: float, keep: bool) -> tuple[Any, ...]:
+def backward(needs: tuple[bool, ...], grads: Any, kept: Any, u: Any, timespans: Any, v: Any, values: Any, wires: Any,
+             synapses: int, unfolds: int, epsilon: float, positive: int, input_map: int, output_map: int, outputs: int,
+             keep: bool) -> tuple[Any, ...]:
     """Gradients of all floating arguments, from the potentials after every sub-step."""
-    grad, tape = grads[0], outputs[1]
+    (grad_vs, grad_y), (vs, _, tape) = grads, kept
     if not keep:
-        _, tape = forward(u, timespans, v, neurons, synapses, sensory, source, target, sensory_source, sensory_target,
-                          unfolds, epsilon, True)
-    (batch, time, inputs), units, width = u.shape, v.shape[1], VECTOR_BYTES // u.itemsize
-    rows, h, eps = Rows.split(batch, u.dtype), timespans / unfolds, np.full(1, epsilon, u.dtype)
-    grad_u, grad_h, grad_v = np.empty_like(u), np.empty_like(h), np.empty_like(v)
-    of_neurons = np.zeros((units, 4), u.dtype)
-    of_synapses, of_sensory = np.zeros((len(source), 4), u.dtype), np.zeros((len(sensory_source), 4), u.dtype)
-    work = 3 * time * unfolds * (len(source) + units)
-    if rows.blocks:
-        some, parts = slice(rows.together), min(PARTS, rows.blocks)
-        packed, starts, of_inputs, input_starts = batched.arrange(synapses, sensory, target, sensory_target, units)
-        sums = [np.zeros((parts, *a.shape), u.dtype) for a in (of_neurons, of_synapses, of_sensory)]
-        each_row(batched.backward_blocks, parts, rows.together * work, parts, u[some], h[some], neurons, packed,
-                 starts, source, of_inputs, input_starts, sensory_source, unfolds, eps, tape, grad[some],
-                 grad_u[some], grad_h[some], grad_v[some], *sums)
-        for total, part in zip((of_neurons, of_synapses, of_sensory), sums, strict=True):
-            total += part.sum(0)
-    if rows.alone:
-        some, parts = slice(rows.together, None), min(PARTS, rows.alone)
-        *arranged, numbers, sensory_numbers = single.arrange(inputs, neurons, synapses, sensory, source, target,
-                                                             sensory_source, sensory_target, width)
-        order, padded = arranged[:2]
-        sums = [np.zeros((parts, *shape), u.dtype)
-                for shape in (padded.shape, (len(numbers) * 4,), (len(sensory_numbers) * 4,))]
-        each_row(single.backward_rows, parts, rows.alone * work, parts, u[some], h[some], *arranged, unfolds, eps,
-                 tape[single_part(rows, units, time * unfolds + 1, u):], grad[some], grad_u[some], grad_h[some],
-                 grad_v[some], *sums)
-        of_neurons[order, :3] += sums[0].sum(0)[:, :units].T
-        for total, part, lane_numbers in zip((of_synapses, of_sensory), sums[1:], (numbers, sensory_numbers),
-                                             strict=True):
-            present = lane_numbers >= 0
-            by_lane = part.sum(0).reshape(-1, 4, width).swapaxes(1, 2).reshape(-1, 4)
-            total[lane_numbers[present]] += by_lane[present]
-    return (grad_u, grad_h / unfolds, grad_v, of_neurons[:, :3].T, of_values(of_synapses, synapses),
-            of_values(of_sensory, sensory), None, None, None, None)
+        _, _, tape = forward(u, timespans, v, values, wires, synapses, unfolds, epsilon, positive, input_map, output_map,
+                             outputs, True)
+    (batch, time, inputs), units, every = u.shape, v.shape[1], wires.shape[1]
+    rows, frames = Rows.split(batch, u.dtype), time * unfolds + 1
+    grad_vs = grad_vs.copy()
+    grad_u, grad_timespans, grad_v = np.empty_like(u), np.empty_like(timespans), np.empty_like(v)
+    total, maps = np.zeros_like(values), 3 * units + 4 * every
+    outputs_back(values, maps + input_map * inputs, output_map, vs, grad_y, grad_vs, total)
+    work = 3 * time * unfolds * (synapses + units)
+    for code, pieces, some in rows.parts():
+        found = np.zeros((min(PARTS, pieces), len(values)), u.dtype)
+        each_row(code.backward_rows, len(found), (some.stop or rows.alone) * work, len(found), u[some], timespans[some],
+                 values, wires, synapses, unfolds, positive, input_map,
+                 tape[rows.frame_together(v) * frames if code is single else 0:], grad_vs[some], grad_u[some],
+                 grad_timespans[some], grad_v[some], found)
+        for part in found:
+            total += part
+    inputs_back(values, maps, input_map, u, grad_u, total)
+    acting_back(values, units, synapses, every - synapses, positive, total)
+    return grad_u, grad_timespans, grad_v, total, None
 
 
-def of_values(sums: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Gradient of w, sigma, mu, erev from the sums that the compiled code returns for each synapse."""
-    w, sigma, _, _ = values
-    return np.stack([sums[:, 0], sums[:, 1], -sigma * sums[:, 2], w * sums[:, 3]])
-
-
-ltc = make_op("ltc", reference, shapes, forward, backward)
+ltc = make_op("ltc", reference, shapes, forward, backward, kept=1)

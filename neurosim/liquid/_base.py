@@ -22,7 +22,7 @@ from .wirings import Wiring
 
 
 class _Liquid(ChunkLayer):
-    """A liquid network as a layer: fill in `bound`, `read` and `state_type`."""
+    """A liquid network as a layer: fill in `bound` and `state_type`."""
 
     axes = SIGNAL
     takes = frozenset({"timespans", "lengths"})
@@ -46,10 +46,6 @@ class _Liquid(ChunkLayer):
     @abstractmethod
     def bound(self) -> Cell:
         """The network with its parameters as they are now."""
-
-    @abstractmethod
-    def read(self, states: Tensor) -> Tensor:
-        """The outputs, (batch, time, outputs), from the states after every step."""
 
     def _signals(self, cell: Cell, x: Tensor, states: Tensor) -> None:
         """Offers inner signals to whoever records them."""
@@ -79,9 +75,8 @@ class _Liquid(ChunkLayer):
         x, timespans, lengths = self._parts(x, timespans, lengths)
         h, c = (state.h, state.c) if self.mixed_memory else (state[0], None)
         cell = self.bound()
-        hs, cs = scan_cell(cell, self._memory(), x, h, c, timespans)
+        hs, y, cs = scan_cell(cell, self._memory(), x, h, c, timespans)
         self._signals(cell, x, hs)
-        y = self.read(hs)
         if lengths is not None:
             y = torch.where(before_end(lengths, x.shape[1])[:, :, None], y, 0)
         if c is None or cs is None:

@@ -9,11 +9,11 @@ from torch import Tensor
 
 from ..functional.cfc import CfCParams, Linear
 from ..kernels.cfc import ACTIVATIONS, activate
-from ._scan import Cell
 
 
-def with_dropout(p: CfCParams, mode: str, activation: str, drop: Callable[[Tensor, int, int], Tensor]) -> Cell:
-    """The cell of `functional.cfc.cfc_scan` with `drop(z, step, layer)` after every layer of its backbone.
+def with_dropout(p: CfCParams, mode: str, activation: str, drop: Callable[[Tensor, int, int], Tensor]
+                 ) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+    """The states of `functional.cfc.cfc_scan` with `drop(z, step, layer)` after every layer of its backbone.
 
     Args:
         drop: gives the activations z, (batch, width), of a layer at a step of the chunk with some of them at 0.

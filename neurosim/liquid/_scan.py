@@ -11,15 +11,16 @@ from torch import Tensor
 from .._errors import InputError
 from ..functional.memory import LSTMState, lstm_step
 
-Cell = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""Inputs (batch, time, inputs), state (batch, units), time spans (batch, time) -> states (batch, time, units)."""
+Cell = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
+"""Inputs (batch, time, inputs), state (batch, units), time spans (batch, time) -> states (batch, time, units) and outputs
+(batch, time, outputs)."""
 
 Memory = tuple[Tensor, Tensor, Tensor]
 
 
 def scan_cell(cell: Cell, memory: Memory | None, x: Tensor, h: Tensor, c: Tensor | None,
-              timespans: Tensor) -> tuple[Tensor, Tensor | None]:
-    """States after every step.
+              timespans: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+    """States and outputs after every step.
 
     Args:
         cell: the liquid network with its parameters.
@@ -27,20 +28,22 @@ def scan_cell(cell: Cell, memory: Memory | None, x: Tensor, h: Tensor, c: Tensor
         x: (batch, time, inputs).
         h, c: (batch, units), states before the first step; c is that of the LSTM, None without one.
         timespans: (batch, time), seconds.
-    Returns: h and c after every step, (batch, time, units).
+    Returns: h, (batch, time, units), outputs and c after every step.
     """
     if memory is None or c is None:
-        return cell(x, h, timespans), None
-    hs, cs = [], []
+        return *cell(x, h, timespans), None
+    hs, ys, cs = [], [], []
     for frame, timespan in zip(x.unbind(1), timespans.unbind(1), strict=True):
         state = lstm_step(memory, LSTMState(h, c), frame)
-        h, c = cell(frame[:, None], state.h, timespan[:, None])[:, 0], state.c
+        after, y = cell(frame[:, None], state.h, timespan[:, None])
+        h, c = after[:, 0], state.c
         hs.append(h)
+        ys.append(y[:, 0])
         cs.append(c)
     if not hs:
-        nothing = h.new_zeros(h.shape[0], 0, h.shape[1])
-        return nothing, nothing
-    return torch.stack(hs, 1), torch.stack(cs, 1)
+        states, outputs = cell(x, h, timespans)
+        return states, outputs, states
+    return torch.stack(hs, 1), torch.stack(ys, 1), torch.stack(cs, 1)
 
 
 def checked_lengths(lengths: Any, x: Tensor, where: str) -> Tensor | None:

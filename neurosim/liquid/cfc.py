@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -176,7 +177,7 @@ class CfC(_Liquid):
             self._dropping = None
         return y, DropoutState(after.h, after.c if self.mixed_memory else state.c, state.frame + x.shape[1], state.key)
 
-    def _dropped(self, cell: CfCParams, start: DropoutState) -> Cell:
+    def _dropped(self, cell: CfCParams, start: DropoutState) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
         """The cell with dropout, from the frame of `start` on; mixed memory calls it once for every frame."""
         done = [0] * len(cell.backbone)
 
@@ -192,17 +193,20 @@ class CfC(_Liquid):
     def bound(self) -> Cell:
         """See `functional.cfc.cfc_scan` and `wired_cfc_scan`."""
         cells: list[CfCParams] = [cell.params() for cell in self.cells]  # type: ignore[operator]
-        if self._dropping is not None:
-            return self._dropped(cells[0], self._dropping)
+        dropped = None if self._dropping is None else self._dropped(cells[0], self._dropping)
 
-        def cell(x: Tensor, h: Tensor, timespans: Tensor) -> Tensor:
-            if self.wiring is None:
-                return cfc_scan(cells[0], CfCState(h), x, timespans, mode=self.mode, activation=self.activation)[0]
-            return wired_cfc_scan(cells, CfCState(h), x, timespans, mode=self.mode)[0]
+        def cell(x: Tensor, h: Tensor, timespans: Tensor) -> tuple[Tensor, Tensor]:
+            if dropped is not None:
+                hs = dropped(x, h, timespans)
+            elif self.wiring is None:
+                hs, _ = cfc_scan(cells[0], CfCState(h), x, timespans, mode=self.mode, activation=self.activation)
+            else:
+                hs, _ = wired_cfc_scan(cells, CfCState(h), x, timespans, mode=self.mode)
+            return hs, self._read(hs)
 
         return cell
 
-    def read(self, states: Tensor) -> Tensor:
+    def _read(self, states: Tensor) -> Tensor:
         """The states of the last layer, projected."""
         states = states[:, :, self.units - self._last:]
         if self.projection is None:

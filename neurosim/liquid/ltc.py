@@ -6,20 +6,22 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
-from torch.nn.functional import softplus
 
 from .._errors import ParameterError
 from .._param import Param, declared
-from ..functional.ltc import SOLVERS, LTCParams, LTCState, Wires, ltc_time_constants
+from ..functional.ltc import SOLVERS, LTCParams, LTCState, Wires, ltc_network, ltc_time_constants
+from ..kernels._ltc_values import AFFINE, CLAMP, LEAST_CM, LINEAR, NO_MAP, SOFTPLUS
+from ..kernels.ltc import positive_values
 from ._base import _Liquid, wired
 from ._scan import Cell, scan_cell
 from ._start import ltc_start
 from .recipes import Recipe
 from .wirings import Wiring
 
-MAPPINGS = ("affine", "linear", None)
-POSITIVE = {"softplus": softplus, "clamp": lambda x: x.clamp(min=0)}
-LEAST_CM = 1e-6  # as in the original program: a neuron without capacitance and conductance has no potential
+MAPPINGS = {"affine": AFFINE, "linear": LINEAR, None: NO_MAP}
+POSITIVE = {"softplus": SOFTPLUS, "clamp": CLAMP}
+VALUES = ("gleak", "vleak", "cm", *(prefix + name for prefix in ("", "sensory_") for name in ("w", "sigma", "mu", "erev")),
+          "input_w", "input_b", "output_w", "output_b")  # in the order of the kernel
 
 
 class LTC(_Liquid):
@@ -72,10 +74,7 @@ class LTC(_Liquid):
     output_w = Param(None, user=False, doc="weight of each output")
     output_b = Param(None, user=False, doc="bias of each output")
 
-    _source: Tensor
-    _target: Tensor
-    _sensory_source: Tensor
-    _sensory_target: Tensor
+    _wires: Tensor
 
     def __init__(self, inputs: int, wiring: Wiring | Recipe | int, *, input_mapping: str | None = "affine",
                  output_mapping: str | None = "affine", ode_unfolds: int = 6, epsilon: float = 1e-8,
@@ -84,12 +83,13 @@ class LTC(_Liquid):
                  **values: Any) -> None:
         made = wired(wiring, inputs, "LTC")
         super().__init__(made.inputs, made.units, made, mixed_memory, resolution=resolution)
-        for name, choice, choices in (("input_mapping", input_mapping, MAPPINGS), ("positive", positive, tuple(POSITIVE)),
-                                      ("output_mapping", output_mapping, MAPPINGS), ("solver", solver, tuple(SOLVERS))):
+        for name, choice, choices in (("input_mapping", input_mapping, MAPPINGS), ("positive", positive, POSITIVE),
+                                      ("output_mapping", output_mapping, MAPPINGS), ("solver", solver, SOLVERS)):
             if choice not in choices:
                 raise ParameterError("LTC", name, f"choose from {list(choices)}", choice)
         if ode_unfolds < 1:
             raise ParameterError("LTC", "ode_unfolds", "must be at least 1", ode_unfolds)
+        self.input_mapping, self.output_mapping = input_mapping, output_mapping
         self.outputs, self.ode_unfolds, self.epsilon = made.outputs, ode_unfolds, epsilon
         self.positive, self.solver = positive, solver
         self._lay_wires(device)
@@ -104,6 +104,7 @@ class LTC(_Liquid):
                 start[f"{which}_b"] = torch.zeros(size)
         for name, value in start.items():
             self._add(declared(LTC)[name], value, dtype, device)
+        self._values = tuple(name for name in VALUES if name in start)
         self._add_memory(generator, dtype, device)
         for name, value in values.items():
             if name not in self._parameters:
@@ -112,9 +113,10 @@ class LTC(_Liquid):
 
     def _lay_wires(self, device: Any) -> None:
         assert self.wiring is not None
-        for prefix, synapses in (("_", self.wiring.synapses), ("_sensory_", self.wiring.sensory_synapses)):
-            for side, numbers in (("source", synapses.source), ("target", synapses.target)):
-                self.register_buffer(prefix + side, torch.tensor(numbers, device=device), persistent=False)
+        kinds = (self.wiring.synapses, self.wiring.sensory_synapses)
+        wires = [torch.cat([torch.tensor(kind[side], device=device) for kind in kinds]) for side in (0, 1)]
+        self._synapses = len(kinds[0].source)
+        self.register_buffer("_wires", torch.stack(wires), persistent=False)
 
     def _sparse(self, dense: dict[str, Tensor]) -> dict[str, Tensor]:
         """Values at the synapses that exist, from matrices over all pairs; others as they are."""
@@ -126,7 +128,7 @@ class LTC(_Liquid):
     @property
     def wires(self) -> Wires:
         """Where each synapse starts and ends: numbers of neurons and inputs, int64 (synapses,), in the order of `w`."""
-        return Wires(self._source, self._target, self._sensory_source, self._sensory_target)
+        return Wires(*self._wires[:, :self._synapses], *self._wires[:, self._synapses:])
 
     def acting(self) -> LTCParams:
         """The values as they act, conductances and capacitances made positive.
@@ -136,11 +138,10 @@ class LTC(_Liquid):
         >>> bool((ltc.acting().gleak > 0).all()), len(ltc.wires[0]) == len(ltc.acting().w)
         (True, True)
         """
-        positive = POSITIVE[self.positive]
-        cm = positive(self.cm) if self.positive == "softplus" else self.cm.clamp(min=LEAST_CM)
-        return LTCParams(positive(self.gleak), self.vleak, cm,
-                         positive(self.w), self.sigma, self.mu, self.erev,
-                         positive(self.sensory_w), self.sensory_sigma, self.sensory_mu, self.sensory_erev)
+        made = POSITIVE[self.positive]
+        return LTCParams(positive_values(self.gleak, made), self.vleak, positive_values(self.cm, made, LEAST_CM),
+                         positive_values(self.w, made), self.sigma, self.mu, self.erev,
+                         positive_values(self.sensory_w, made), self.sensory_sigma, self.sensory_mu, self.sensory_erev)
 
     def mapped(self, x: Tensor, which: str) -> Tensor:
         """The features `x` through the map of `which`, "input" or "output"."""
@@ -151,16 +152,24 @@ class LTC(_Liquid):
 
     def bound(self) -> Cell:
         """See `functional.ltc.ltc_scan`."""
+        if self.solver == "semi_implicit":
+            own: dict[str, Any] = self._parameters  # a look-up is a tenth of an attribute, which parametrizations need
+            values = torch.cat([own[name] if name in own else getattr(self, name) for name in self._values])
+
+            def cell(x: Tensor, v: Tensor, timespans: Tensor) -> tuple[Tensor, Tensor]:
+                return ltc_network(values, self._wires, self._synapses, v, x, timespans, unfolds=self.ode_unfolds,
+                                   epsilon=self.epsilon, positive=POSITIVE[self.positive],
+                                   input_map=MAPPINGS[self.input_mapping], output_map=MAPPINGS[self.output_mapping],
+                                   outputs=self.outputs)
+
+            return cell
         p, wires, solve = self.acting(), self.wires, SOLVERS[self.solver]
 
-        def cell(x: Tensor, v: Tensor, timespans: Tensor) -> Tensor:
-            return solve(p, wires, v, self.mapped(x, "input"), timespans, self.ode_unfolds, self.epsilon)
+        def explicit(x: Tensor, v: Tensor, timespans: Tensor) -> tuple[Tensor, Tensor]:
+            vs = solve(p, wires, v, self.mapped(x, "input"), timespans, self.ode_unfolds, self.epsilon)
+            return vs, self.mapped(vs[:, :, :self.outputs], "output")
 
-        return cell
-
-    def read(self, states: Tensor) -> Tensor:
-        """The output map of the motor neurons."""
-        return self.mapped(states[:, :, :self.outputs], "output")
+        return explicit
 
     def _signals(self, cell: Cell, x: Tensor, states: Tensor) -> None:
         self.emit("v", states)
@@ -179,5 +188,5 @@ class LTC(_Liquid):
         """
         x, timespans, _ = self._parts(self._door(x), timespans, None)
         rest = self.initial_state(x)
-        states, _ = scan_cell(self.bound(), self._memory(), x, rest[0], rest.c if self.mixed_memory else None, timespans)
+        states, _, _ = scan_cell(self.bound(), self._memory(), x, rest[0], rest.c if self.mixed_memory else None, timespans)
         return self._tau(x, states)

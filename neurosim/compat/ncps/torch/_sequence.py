@@ -35,7 +35,7 @@ class StepCell(Protocol):
 
 
 class Sequence(nn.Module):
-    """A cell over sequences: fill in `state_size`, `bound` and `read`."""
+    """A cell over sequences: fill in `state_size` and `bound`."""
 
     batch_first: bool
     return_sequences: bool
@@ -48,10 +48,6 @@ class Sequence(nn.Module):
     @abstractmethod
     def bound(self) -> Cell:
         """The cell with its weights."""
-
-    @abstractmethod
-    def read(self, states: Tensor) -> Tensor:
-        """The outputs from the states after every step."""
 
     def forward(self, input: Tensor, hx: Any = None, timespans: Any = None) -> tuple[Tensor, State]:
         """Outputs, and the state after the last step.
@@ -76,14 +72,13 @@ class Sequence(nn.Module):
         x = x.to(same_dtype(x, self.lstm.input_map.weight, where) if self.use_mixed else self.rnn_cell._compute_dtype(x))
         h, c = self._states(hx, x, batched)
         spans = self._timespans(timespans, x, batched)
-        hs, cs = scan_cell(self.bound(), self.lstm.weights() if self.use_mixed else None, x, h, c, spans)
+        hs, y, cs = scan_cell(self.bound(), self.lstm.weights() if self.use_mixed else None, x, h, c, spans)
         if not x.shape[1] and not self.return_sequences:
             raise InputError(f"{where}: the last output of a sequence without steps is asked for")
         if x.shape[1]:
             h, c = hs[:, -1].clone(), c if cs is None else cs[:, -1].clone()
-        y = self.read(hs if self.return_sequences else hs[:, -1:])
         if not self.return_sequences:
-            y = y[:, 0]
+            y = y[:, -1]
         elif batched and not self.batch_first:
             y = y.transpose(0, 1)
         if not batched:
@@ -117,8 +112,8 @@ class Sequence(nn.Module):
         return elapsed(timespans, x.shape[0], x.shape[1], x, type(self).__name__)
 
 
-def one_step(cell: StepCell, x: Tensor, states: Tensor, timespans: Any) -> Tensor:
-    """States (batch, units) after a step of a cell. Raises InputError.
+def one_step(cell: StepCell, x: Tensor, states: Tensor, timespans: Any) -> tuple[Tensor, Tensor]:
+    """Output and state (batch, units) after a step of a cell. Raises InputError.
 
     Args:
         x: (batch, inputs).
@@ -135,7 +130,8 @@ def one_step(cell: StepCell, x: Tensor, states: Tensor, timespans: Any) -> Tenso
             timespans = same_along_last(timespans, where)
         timespans = timespans[:, None] if timespans.shape[0] == x.shape[0] else timespans
     spans = elapsed(timespans, x.shape[0], 1, x, where)
-    return cell.bound()(x[:, None], states.to(x.dtype).expand(x.shape[0], -1), spans)[:, 0]
+    hs, ys = cell.bound()(x[:, None], states.to(x.dtype).expand(x.shape[0], -1), spans)
+    return ys[:, 0], hs[:, 0]
 
 
 def same_along_last(timespans: Tensor, where: str) -> Tensor:

@@ -66,8 +66,10 @@ class CfC(Sequence):
 
     def bound(self) -> Cell:
         """The cell with its parameters as they are now."""
-        return self.rnn_cell.bound()
+        states = self.rnn_cell.bound()
 
-    def read(self, states: Tensor) -> Tensor:
-        """The projected states; those of the last layer in a wired network."""
-        return self.fc(self.rnn_cell.read(states))
+        def cell(x: Tensor, h: Tensor, timespans: Tensor) -> tuple[Tensor, Tensor]:
+            hs, ys = states(x, h, timespans)
+            return hs, self.fc(ys)
+
+        return cell

@@ -81,18 +81,21 @@ class CfCCell(nn.Module):
     def bound(self) -> Cell:
         """The cell with its parameters as they are now."""
         p = self.params()
+        dropped = None
         if self.training and self.dropout > 0 and self.backbone_layers:
-            return with_dropout(p, self.mode, self._activation, lambda z, step, layer: nn.functional.dropout(z, self.dropout))
+            dropped = with_dropout(p, self.mode, self._activation,
+                                   lambda z, step, layer: nn.functional.dropout(z, self.dropout))
 
-        def cell(x: Tensor, h: Tensor, timespans: Tensor) -> Tensor:
-            return cfc_scan(p, CfCState(h), x, timespans, mode=self.mode, activation=self._activation)[0]
+        def cell(x: Tensor, h: Tensor, timespans: Tensor) -> tuple[Tensor, Tensor]:
+            hs = dropped(x, h, timespans) if dropped is not None else \
+                cfc_scan(p, CfCState(h), x, timespans, mode=self.mode, activation=self._activation)[0]
+            return hs, hs
 
         return cell
 
     def forward(self, input: Tensor, hx: Tensor, ts: Any) -> tuple[Tensor, Tensor]:
         """The new state, twice: as output and as state; ts a number or one for each row."""
-        h = one_step(self, input, hx, ts)
-        return h, h
+        return one_step(self, input, hx, ts)
 
     @property
     def state_size(self) -> int:
@@ -107,10 +110,6 @@ class CfCCell(nn.Module):
     def _compute_dtype(self, x: Tensor) -> torch.dtype:
         """What the cell computes in, that of its weights. Raises InputError."""
         return same_dtype(x, self.ff1.weight, "CfC")
-
-    def read(self, states: Tensor) -> Tensor:
-        """The states are the output."""
-        return states
 
     def extra_repr(self) -> str:
         """Sizes, for `repr`."""

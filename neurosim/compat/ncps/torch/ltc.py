@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import Tensor
-
 from ....liquid._scan import Cell
 from .. import wirings
 from ._sequence import Sequence
@@ -77,7 +75,3 @@ class LTC(Sequence):
     def bound(self) -> Cell:
         """The cell with its parameters as they are now."""
         return self.rnn_cell.bound()
-
-    def read(self, states: Tensor) -> Tensor:
-        """The output map of the motor neurons, from `states` (..., units)."""
-        return self.rnn_cell.read(states)

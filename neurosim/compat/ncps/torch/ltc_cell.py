@@ -7,17 +7,21 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import softplus
 
 from ...._errors import ParameterError
-from ....functional.ltc import LTCParams, LTCState, Wires, ltc_scan
+from ....functional.ltc import ltc_network
+from ....kernels._ltc_values import AS_IT_IS, SOFTPLUS
 from ....kernels._op import transformed
+from ....kernels.ltc import positive_values
 from ....liquid._scan import Cell
 from ....liquid._start import ltc_start
 from .. import wirings
 from ._sequence import one_step
 
-SYNAPSE = ("w", "sigma", "mu", "erev")
+NEURON = ("gleak", "vleak", "cm")
+SYNAPSE = tuple(prefix + name for prefix in ("", "sensory_") for name in ("w", "sigma", "mu", "erev"))
+POSITIVE = ("gleak", "cm", "w", "sensory_w")
+MAPPINGS: dict[Any, tuple[str, ...]] = {"linear": ("w",), "affine": ("w", "b")}
 MASKS = ("sparsity_mask", "sensory_sparsity_mask")
 
 
@@ -39,7 +43,7 @@ class LTCCell(nn.Module):
     >>> y, v = cell(torch.ones(2, 3), torch.zeros(2, cell.state_size), 0.1)
     >>> y.shape[1] == cell.output_size == cell.motor_size, cell.sensory_size, cell.synapse_count > cell.sensory_synapse_count
     (True, 3, True)
-    >>> cell.bound()(torch.ones(2, 1, 3), v, torch.ones(2, 1)).shape  # over a time axis
+    >>> cell.bound()(torch.ones(2, 1, 3), v, torch.ones(2, 1))[0].shape  # over a time axis
     torch.Size([2, 1, 16])
     """
 
@@ -48,8 +52,8 @@ class LTCCell(nn.Module):
     gleak: Tensor
     vleak: Tensor
     cm: Tensor
-    _pairs: Tensor
-    _sensory_pairs: Tensor
+    _wires: Tensor
+    _places: Tensor
 
     def __init__(self, wiring: wirings.Wiring, in_features: int | None = None, input_mapping: str | None = "affine",
                  output_mapping: str | None = "affine", ode_unfolds: int = 6, epsilon: float = 1e-8,
@@ -68,20 +72,18 @@ class LTCCell(nn.Module):
         start["erev"], start["sensory_erev"] = (torch.tensor(matrix, dtype=torch.float32)
                                                 for matrix in (made.internal, made.sensory))
         for which, mapping, size in (("input", input_mapping, made.inputs), ("output", output_mapping, made.outputs)):
-            if mapping in ("affine", "linear"):
-                start[f"{which}_w"] = torch.ones(size)
-            if mapping == "affine":
-                start[f"{which}_b"] = torch.zeros(size)
+            for part in MAPPINGS.get(mapping, ()):
+                start[f"{which}_{part}"] = torch.ones(size) if part == "w" else torch.zeros(size)
         order = ["gleak", "vleak", "cm", *(prefix + name for prefix in ("", "sensory_") for name in
                                            ("sigma", "mu", "w", "erev"))]  # that of ncps, for optimizers and norms
         for name in [*order, *(name for name in start if name not in order)]:
             self.register_parameter(name, nn.Parameter(start[name]))
-        for prefix, matrix, synapses in (("", made.internal, made.synapses),
-                                         ("sensory_", made.sensory, made.sensory_synapses)):
+        for prefix, matrix in (("", made.internal), ("sensory_", made.sensory)):
             self.register_buffer(f"{prefix}sparsity_mask", torch.tensor(np.abs(matrix), dtype=torch.float32))
-            pairs = torch.tensor(np.stack([synapses.source, synapses.target]))
-            self.register_buffer(f"_{prefix}pairs", pairs, persistent=False)
-        self._weighted, self._listed = False, self._masks()
+        wires, places = self._found([torch.from_numpy(np.array(matrix)) for matrix in (made.internal, made.sensory)])
+        self.register_buffer("_wires", wires.to(self.sparsity_mask.device), persistent=False)
+        self.register_buffer("_places", places.to(self.sparsity_mask.device), persistent=False)
+        self._synapses, self._weighted, self._listed = len(made.synapses.source), False, self._masks()
 
     @property
     def state_size(self) -> int:
@@ -131,7 +133,8 @@ class LTCCell(nn.Module):
         if all(old is new and count is not None and before == count
                for (old, before), (new, count) in zip(self._listed, masks, strict=True)):
             return
-        self._pairs, self._sensory_pairs = (mask.T.nonzero().T.flip(0).contiguous() for mask, _ in masks)  # by target
+        self._wires, self._places = self._found([mask for mask, _ in masks])
+        self._synapses = int(self.sparsity_mask.count_nonzero())
         self._weighted = not all(bool(((mask == 0) | (mask == 1)).all()) for mask, _ in masks)
         self._listed = masks
 
@@ -140,46 +143,56 @@ class LTCCell(nn.Module):
         if not torch.compiler.is_compiling() and not transformed():
             self._list_synapses()
 
-        def positive(x: Tensor) -> Tensor:
-            return softplus(x) if self._implicit_param_constraints else x
+        kind = SOFTPLUS if self._implicit_param_constraints else AS_IT_IS
+        values = [getattr(self, name).reshape(-1) for name in self._order]
+        if self._weighted:  # ncps multiplies by the masks, whatever they hold
+            values = [self._masked(name, positive_values(x, kind) if name in POSITIVE else x)
+                      for name, x in zip(self._order, values, strict=True)]
+            kind = AS_IT_IS
+        whole = torch.cat(values).index_select(0, self._places)
 
-        def listed(prefix: str, pairs: Tensor) -> list[Tensor]:
-            where = pairs[0] * self._wiring.units + pairs[1]
-            w, *rest = (getattr(self, prefix + name).reshape(-1).index_select(0, where) for name in SYNAPSE)
-            w = positive(w)
-            if self._weighted:  # ncps multiplies by the masks, whatever they hold
-                w = w * getattr(self, f"{prefix}sparsity_mask").reshape(-1).index_select(0, where)
-            return [w, *rest]
-
-        p = LTCParams(positive(self.gleak), self.vleak, positive(self.cm), *listed("", self._pairs),
-                      *listed("sensory_", self._sensory_pairs))
-        wires = Wires(*self._pairs, *self._sensory_pairs)
-
-        def cell(x: Tensor, v: Tensor, timespans: Tensor) -> Tensor:
-            values = p if x.dtype == p.gleak.dtype else LTCParams(*(value.to(x.dtype) for value in p))
-            return ltc_scan(values, wires, LTCState(v), self._mapped(x, "input"), timespans, unfolds=self._ode_unfolds,
-                            epsilon=self._epsilon)[0]
+        def cell(x: Tensor, v: Tensor, timespans: Tensor) -> tuple[Tensor, Tensor]:
+            values = whole if x.dtype == whole.dtype else whole.to(x.dtype)
+            maps = [len(MAPPINGS.get(mapping, ())) for mapping in (self._input_mapping, self._output_mapping)]
+            return ltc_network(values, self._wires, self._synapses, v, x, timespans, unfolds=self._ode_unfolds,
+                               epsilon=self._epsilon, positive=kind, input_map=maps[0], output_map=maps[1],
+                               outputs=self._motor_size)
 
         return cell
+
+    def _masked(self, name: str, value: Tensor) -> Tensor:
+        if name not in ("w", "sensory_w"):
+            return value
+        return value * (self.sparsity_mask if name == "w" else self.sensory_sparsity_mask).reshape(-1)
+
+    @property
+    def _order(self) -> list[str]:
+        """Names of the parameters in the order of the kernel."""
+        maps = [f"{which}_{part}" for which, mapping in (("input", self._input_mapping), ("output", self._output_mapping))
+                for part in MAPPINGS.get(mapping, ())]
+        return [*NEURON, *SYNAPSE, *maps]
+
+    def _found(self, matrices: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """Synapses by target, (2, all of them), and where in all parameters side by side the values are that count."""
+        pairs = [matrix.T.nonzero().T.flip(0) for matrix in matrices]
+        units, places, start = self._wiring.units, [], 0
+        for name in self._order:
+            size = getattr(self, name).numel()
+            if name in SYNAPSE:
+                source, target = pairs[name.startswith("sensory_")]
+                places.append(start + source * units + target)
+            else:
+                places.append(torch.arange(start, start + size, device=pairs[0].device))
+            start += size
+        return torch.cat(pairs, 1).contiguous(), torch.cat(places)
 
     def _compute_dtype(self, x: Tensor) -> torch.dtype:
         """What the network computes in: the wider type of its own and that of the input."""
         return torch.promote_types(x.dtype, self.gleak.dtype)
 
-    def read(self, states: Tensor) -> Tensor:
-        """The output map of the motor neurons, from `states` (..., units)."""
-        return self._mapped(states[..., :self._motor_size], "output")
-
-    def _mapped(self, x: Tensor, which: str) -> Tensor:
-        mapping = self._input_mapping if which == "input" else self._output_mapping
-        if mapping in ("affine", "linear"):
-            x = x * getattr(self, f"{which}_w")
-        return x + getattr(self, f"{which}_b") if mapping == "affine" else x
-
     def forward(self, inputs: Tensor, states: Tensor, elapsed_time: Any = 1.0) -> tuple[Tensor, Tensor]:
         """Output and next state, both (batch, .); elapsed_time a number or one for each row. Raises InputError."""
-        v = one_step(self, inputs, states, elapsed_time)
-        return self.read(v), v
+        return one_step(self, inputs, states, elapsed_time)
 
     def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
         super()._load_from_state_dict(*args, **kwargs)

@@ -94,19 +94,17 @@ class WiredCfCCell(nn.Module):
         """The cells with their parameters as they are now."""
         cells = [getattr(self, f"layer_{layer}").params() for layer in range(self.num_layers)]
 
-        def cell(x: Tensor, h: Tensor, timespans: Tensor) -> Tensor:
-            return wired_cfc_scan(cells, CfCState(h), x, timespans, mode=self.mode)[0]
+        last = self.layer_sizes[-1]
+
+        def cell(x: Tensor, h: Tensor, timespans: Tensor) -> tuple[Tensor, Tensor]:
+            hs, _ = wired_cfc_scan(cells, CfCState(h), x, timespans, mode=self.mode)
+            return hs, hs[:, :, -last:]
 
         return cell
 
-    def read(self, states: Tensor) -> Tensor:
-        """The state of the last layer, from `states` (..., units)."""
-        return states[..., -self.layer_sizes[-1]:]
-
     def forward(self, input: Tensor, hx: Tensor, timespans: Any) -> tuple[Tensor, Tensor]:
         """State of the last layer, and of all layers side by side."""
-        h = one_step(self, input, hx, timespans)
-        return self.read(h), h
+        return one_step(self, input, hx, timespans)
 
     def _compute_dtype(self, x: Tensor) -> torch.dtype:
         """What the cells compute in, that of their weights. Raises InputError."""
