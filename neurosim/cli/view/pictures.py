@@ -78,6 +78,8 @@ def course(frames: Frames) -> str:
         panel.fill_between(frames.time, frames.low, frames.high, color=BLUE, alpha=0.25, linewidth=0, label="range")
     panel.plot(frames.time, frames.mean * factor, color=BLUE, linewidth=1.1, label="mean")
     panel.set_xlabel("time (s)" if frames.rate else "frame")
+    if not frames.rate:
+        panel.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
     panel.set_ylabel(f"mean rate ({unit})" if factor != 1.0 else f"value ({unit})" if unit else "value")
     panel.legend(fontsize=8, loc="upper right")
     panel.grid(alpha=0.3)
@@ -96,7 +98,9 @@ def raster(spikes: Spikes, ranges: Mapping[str, Sequence[int]]) -> str:
         mine = (spikes.unit >= first) & (spikes.unit < stop)
         above.plot(spikes.time[mine], spikes.unit[mine], linestyle="none", marker="|", markersize=size,
                    markeredgewidth=0.6, color=colour if ranges else "black", label=layer)
-    above.set(ylabel="unit", xlim=(spikes.edges[0], spikes.edges[-1]), ylim=(units - 0.5, -0.5))
+    begin, end = float(spikes.edges[0]), float(spikes.edges[-1])
+    above.set(ylabel="unit", xlim=(begin, end + 0.005 * (end - begin)), ylim=(units - 0.5, -0.5))
+    above.yaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
     if ranges:
         legend: Any = above.legend(fontsize=8, loc="upper right", markerscale=6.0, framealpha=0.95)
         for mark in legend.legend_handles:
