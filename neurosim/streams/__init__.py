@@ -7,6 +7,7 @@ from .hdf5 import HDF5Reader
 from .hdf5_writer import HDF5File, HDF5Writer
 from .images import ImageSequenceReader, ImageSequenceWriter
 from .inr import InrReader, InrWriter
+from .joined import JoinedStream
 from .link import CallableStream, ProcessingStream, Statistics, tee
 from .live import CameraStream, PipeStream
 from .memory import RepeatingStream, SequenceStream
@@ -20,10 +21,10 @@ from .video_writer import VideoWriter
 
 __all__ = [
     "CallableStream", "CameraStream", "EventTextWriter", "HDF5EventWriter", "HDF5File", "HDF5Reader", "HDF5Writer",
-    "ImageSequenceReader", "ImageSequenceWriter", "InrReader", "InrWriter", "NWBReader", "NumpyReader", "NumpyWriter",
-    "PipeStream", "ProcessingStream", "RandomStream", "RepeatingStream", "RingBuffer", "SequenceStream", "Sink", "Source",
-    "Statistics", "TimedResampleStream", "VideoReader", "VideoWriter", "align", "as_source", "open_events", "open_sink",
-    "open_stream", "read_events", "read_nwb_units", "tee",
+    "ImageSequenceReader", "ImageSequenceWriter", "InrReader", "InrWriter", "JoinedStream", "NWBReader", "NumpyReader",
+    "NumpyWriter", "PipeStream", "ProcessingStream", "RandomStream", "RepeatingStream", "RingBuffer", "SequenceStream",
+    "Sink", "Source", "Statistics", "TimedResampleStream", "VideoReader", "VideoWriter", "align", "as_source",
+    "open_events", "open_sink", "open_stream", "read_events", "read_nwb_units", "tee",
 ]
 
 

@@ -139,6 +139,19 @@ def test_packed_sequences(make: Callable[..., Layer]) -> None:
     padded = torch.nn.utils.rnn.pad_sequence(sequences, batch_first=True)
     assert lengths.tolist() == [3, 7, 5]
     assert torch.equal(y, make()(padded, lengths=[3, 7, 5]))
+    timespans = spans(3, 7)
+    packed, state = make().advance(pack_sequence(sequences, enforce_sorted=False), timespans=timespans)
+    y, after = make().advance(padded, timespans=timespans, lengths=[3, 7, 5])
+    assert torch.equal(pad_packed_sequence(packed, batch_first=True)[0], y)
+    assert all(torch.equal(value, after[name]) for name, value in state.items())
+
+
+def test_packed_sequences_are_refused_where_they_mean_nothing() -> None:
+    packed = pack_sequence([noise(3, 2), noise(2, 2)])
+    with pytest.raises(InputError, match="Sigmoid: takes no PackedSequence"):
+        Sigmoid()(packed)
+    with pytest.raises(InputError, match=r"LTC.lengths: a PackedSequence has its own \(got \[3, 2\]\)"):
+        LTC(2, 4)(packed, lengths=[3, 2])
 
 
 @every
