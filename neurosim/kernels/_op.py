@@ -190,8 +190,8 @@ def to_numpy(value: Any) -> Any:
 def as_gradient(grad: Any, arg: Tensor) -> Tensor:
     """`grad` (array or number) with dtype and shape of `arg`."""
     array = np.asarray(grad)
-    if array.shape != arg.shape or not array.flags.c_contiguous or array.size < 2:
-        # One element is contiguous to numpy whatever its strides, to torch it is not.
+    if array.shape != arg.shape or not array.flags.c_contiguous or array.size < 2 or min(array.strides) < 0:
+        # To numpy the stride of an axis of one element says nothing, to torch it does.
         array = np.array(array, order="C").reshape(arg.shape)
     return torch.from_numpy(array).to(arg.dtype)
 
