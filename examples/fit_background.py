@@ -1,4 +1,4 @@
-"""A model of an auditory receptor is fitted in the background, while the recording streams in, and looked at meanwhile.
+"""A GLM of an auditory receptor is fitted in the background, while the recording streams in, and looked at meanwhile.
 
     python examples/fit_background.py background.png
 """
@@ -19,34 +19,26 @@ DT = 2000  # frames of 1 ms per step of the optimizer
 
 
 def main(picture: Path, rounds: int = 60) -> float:
-    """Streams the first grasshopper recording so many times past a linear-nonlinear model; bits per spike at the end."""
-    resolution = neurosim.Resolution(frame=0.001, pixels_per_degree=10.0)
-    recording = neurosim.datasets.grasshopper(1)
-    stimulus, spikes = recording.streams(frame_rate=1000)
-    sound, counts = stimulus.read(stimulus.length), spikes.read(spikes.length)
-    level = np.log(sound)  # receptors of grasshoppers follow the level, in decibels
-    sound = ((level - level.mean()) / level.std()).reshape(-1, 1, 1)  # a video of one pixel
-    counts = counts.reshape(-1, 1, 1)
+    """Streams the first grasshopper recording so many times past a GLM; bits per spike at the end."""
+    recording = neurosim.datasets.grasshopper(1).map(np.log)  # receptors of grasshoppers follow the level, in decibels
+    sound, counts = recording.arrays(frame_rate=1000)
+    both = np.concatenate([sound, counts], 1)  # the model sees the spikes that were before, too
 
-    model = neurosim.models.LN(resolution=resolution, bias=True)
-    model.conv.set_weight(np.zeros((20, 1, 1)))
-    model.conv.bias.set(np.log(counts.mean()))
-    model.nonlinearity = neurosim.filters.Exp(resolution=resolution)
-    model.nonlinearity.requires_grad_(False)
+    model = neurosim.models.GLM(20, history=15).start(both, counts)
     model.set_optimizer.Adam(lr=0.03)
 
     seen = []
-    endless = (neurosim.streams.RepeatingStream(x, frame_rate=1000.0) for x in (sound, counts))
-    with neurosim.Runner(model, next(endless), goal=next(endless), loss_fn="poisson", dt=DT,
-                         max_t=rounds * len(sound)) as runner:
+    source, goal = (neurosim.streams.RepeatingStream(x, frame_rate=1000.0) for x in (both, counts))
+    with neurosim.Runner(model, source, goal=goal, loss_fn="poisson", dt=DT, max_t=rounds * len(both)) as runner:
         runner.start()
         while runner.running:
-            seen.append((runner.stats.frames / 1000, runner.parameters()["conv_weight"].ravel()))
+            parameters = runner.parameters()  # of one moment, between two steps
+            seen.append((runner.stats.frames / 1000, parameters["stimulus_weight"].ravel()))
             time.sleep(0.02)
         losses = np.array(runner.stats.losses)
 
     model.clear_state()
-    expected = model.run(sound, dt=1000)[0].numpy().ravel()
+    expected = model.run(both, dt=1000)[0].numpy().ravel()
     bits = neurosim.analysis.bits_per_spike(expected, counts.ravel())
     draw(seen, losses, picture)
     print(f"{len(losses)} steps, looked at {len(seen)} times meanwhile; {bits:.2f} bits per spike")

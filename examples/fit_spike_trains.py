@@ -23,7 +23,7 @@ from neurosim.datasets import Recording
 from neurosim.filters import Conv1d, Conv3d
 from neurosim.liquid import LTC, FullyConnected
 from neurosim.models import GLM, LNCascade, McIntosh, OnSignal, Sequential, Subunits
-from neurosim.optim import Smooth
+from neurosim.optim import Ridge, Smooth
 
 matplotlib.use("Agg")
 BIN, LAGS, HISTORY = 0.001, 20, 15  # seconds; frames
@@ -99,19 +99,21 @@ def free(model: GLM) -> list[torch.nn.Parameter]:
 
 
 def fit(name: str, history: int, x: np.ndarray, counts: np.ndarray, keep: np.ndarray, *, epochs: int = 80, seeds: int = 2,
-        smooth: float = 1e-5) -> GLM:
+        penalized: bool = True) -> GLM:
     """A model fitted to the frames of a recording that `keep` marks.
 
-    An LN and its GLM have one optimum, which L-BFGS finds. The others are fitted by Adam from some random starts until a sixth
-    of the frames, held out for this, is predicted no better; the one that is best there is taken.
+    An LN and its GLM have one optimum, which L-BFGS finds; a weak penalty keeps the history of a cell that never spiked in two
+    frames running from saying that it never will. The others are fitted by Adam from some random starts until a sixth of the
+    frames, held out for this, is predicted no better; the one that is best there is taken.
     """
     both, features = side_by_side(x, counts, history), x.shape[1]
     if name == "LN":
         inside = torch.as_tensor(keep)
         parts = stretches(keep)
         model = GLM(LAGS, history, features, **DTYPE).start([both[part] for part in parts], [counts[part] for part in parts])
+        penalty = {FILTERS[name]: Smooth(1e-5), **({"history.weight": Ridge(3e-5)} if history else {})}
         model.fit(both, counts, epochs=1, loss_fn=lambda out, goal: poisson(out[:, inside], goal[:, inside]),
-                  optimizer=neurosim.optim.Scipy(free(model), max_iter=1000), penalty={FILTERS[name]: Smooth(smooth)})
+                  optimizer=neurosim.optim.Scipy(free(model), max_iter=1000), penalty=penalty if penalized else None)
         return model
     *parts, last = sorted(stretches(keep), key=lambda part: part.stop - part.start)
     cut = last.stop - keep.sum() // 6
@@ -210,40 +212,39 @@ def main(picture: Path, paths: Sequence[str] = (), *, folds: int = 5, **options:
 
 
 def draw(title: str, counts: np.ndarray, results: dict[str, list[dict[tuple[str, int], Score]]], picture: Path) -> None:
-    """Bits per spike of each model and recording, and what some predict of the first recording."""
+    """Bits per spike of each model and recording, and what LN, GLM and the last model predict of the first recording."""
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplot_mosaic([["bits", "spikes"], ["bits", "LN"], ["bits", "GLM"], ["bits", "best"]],
-                                      figsize=(11, 4.6), width_ratios=(1, 1.35), height_ratios=(0.5, 1, 1, 1),
-                                      layout="constrained")
     names = list(dict.fromkeys(name for name, _ in results[title][0]))
+    panels = {"LN": ("LN", 0), "GLM": ("LN", HISTORY), f"{names[-1]} with history": (names[-1], HISTORY)}
+    figure, axes = plt.subplot_mosaic([["bits", "spikes"], *(["bits", panel] for panel in panels)], figsize=(10.5, 4.8),
+                                      width_ratios=(1, 1.35), height_ratios=(0.45, 1, 1, 1), layout="constrained")
+    bars = axes["bits"]
     height = 0.8 / len(results)
     for number, (one, scores) in enumerate(results.items()):
         rows = np.arange(len(names)) + (number - (len(results) - 1) / 2) * height
         for history, alpha in ((HISTORY, 0.35), (0, 1.0)):
-            axes["bits"].barh(rows, [scores[0][name, history].bits for name in names], 0.9 * height, color=f"C{number}",
-                              alpha=alpha, label=f"{one}{', with history' if history else ''}")
-    axes["bits"].set(yticks=range(len(names)), yticklabels=names, xlabel="bits per spike, of the last 30 %")
-    axes["bits"].invert_yaxis()
-    axes["bits"].legend(fontsize="small", loc="lower right")
-    scores = results[title][0]
-    best = max([key for key in scores if key[0] != "LN"] or scores, key=lambda key: scores[key].bits)
+            bars.barh(rows, [scores[0][name, history].bits for name in names], 0.9 * height, color=f"C{number}", alpha=alpha,
+                      label=f"{one}{', with history' if history else ''}")
+    bars.set(yticks=range(len(names)), yticklabels=names, xlabel="bits per spike, of the last 30 %")
+    bars.invert_yaxis()
+    bars.legend(fontsize="small", loc="lower center", bbox_to_anchor=(0.4, 1.0), ncols=2, frameon=False)
     start = round(0.7 * len(counts))
-    shown = slice(start, min(start + 500, len(counts)))
+    shown = slice(start, min(start + 300, len(counts)))
     time = np.arange(shown.start, shown.stop) * BIN
-    axes["spikes"].vlines(time[counts[shown] > 0], 0, 1, color="black", linewidth=0.8)
-    axes["spikes"].set(yticks=[], ylabel="spikes", title=f"{title}, held out")
-    for panel, key in (("LN", ("LN", 0)), ("GLM", ("LN", HISTORY)), ("best", best)):
-        label = {"LN": "LN", "GLM": "GLM"}.get(panel, f"{best[0]}{' with history' if best[1] else ''}")
-        axes[panel].plot(time, scores[key].rate[shown] / BIN, color="C3", linewidth=0.9)
+    axes["spikes"].vlines(time[counts[shown] > 0], 0, 1, color="black", linewidth=1.0)
+    axes["spikes"].set(yticks=[], title=f"spikes of {title}, held out")
+    for panel, key in panels.items():
+        one = results[title][0][key]
+        axes[panel].plot(time, one.rate[shown] / BIN, color="C3", linewidth=1.1)
         axes[panel].set(ylabel="rate (Hz)")
-        axes[panel].set_title(f"{label}: {scores[key].bits:.2f} bits per spike, {scores[key].variance:.0%} of the variance "
-                              "explained", fontsize="small")
+        axes[panel].set_title(f"{panel}: {one.bits:.2f} bits per spike, {one.variance:.0%} of the variance explained",
+                              fontsize="small")
         axes[panel].grid(alpha=0.3)
-    for panel in ("spikes", "LN", "GLM", "best"):
+    for panel in ("spikes", *panels):
         axes[panel].set(xlim=(time[0], time[-1] + BIN))
-        axes[panel].tick_params(labelbottom=panel == "best")
-    axes["best"].set(xlabel="time (s)")
+        axes[panel].tick_params(labelbottom=panel == list(panels)[-1])
+    axes[list(panels)[-1]].set(xlabel="time (s)")
     figure.savefig(picture, dpi=72)
     plt.close(figure)
 

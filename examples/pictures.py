@@ -11,6 +11,7 @@ import torch
 
 import neurosim
 from neurosim import plot
+from neurosim.analysis import STA
 from neurosim.models import Sequential
 
 matplotlib.use("Agg")
@@ -37,13 +38,13 @@ def main(folder: Path = Path("pictures"), frames: int = 20_000, seed: int = 0) -
     rate = model.run(light, dt=500)[0].flatten().double().numpy()
     spikes = draw.poisson(np.minimum(rate, 5.0))
 
-    before = [light[11 - lag:frames - lag].numpy() for lag in range(12)]  # lag 0 first
-    average = np.stack([np.tensordot(spikes[11:], shifted, 1) for shifted in before]) / spikes[11:].sum()
+    average = STA(12).update(light, spikes).average()  # lag 0 first
 
     plot.receptive_field(average, resolution=RESOLUTION).savefig(folder / "pictures.png", dpi=80)
     plot.kernels(model).savefig(folder / "kernel.png")
     trials = draw.poisson(rate[:300, None], (300, 40))
-    plot.raster(trials, resolution=RESOLUTION, bin=0.02, title="40 answers to the same noise").savefig(folder / "raster.png")
+    plot.raster(trials, resolution=RESOLUTION, bin=0.02, title="40 answers to the same noise",
+                rows="trial").savefig(folder / "raster.png")
     plot.prediction(trials.mean(1) / RESOLUTION.frame, rate[:300] / RESOLUTION.frame,
                     resolution=RESOLUTION).savefig(folder / "prediction.png")
     model.clear_state()

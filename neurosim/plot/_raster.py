@@ -17,7 +17,8 @@ MAX_MARKS = 100_000  # more cannot be told apart, and take long to draw
 
 
 def raster(spikes: Any, *, seconds: float | None = None, units: int | None = None, bin: float = 0.010,
-           resolution: Resolution | None = None, title: str = "") -> Any:
+           resolution: Resolution | None = None, title: str = "",
+           rows: str = "unit") -> Any:
     """A raster of spikes, one row per unit, and below it the mean rate of the units in Hz.
 
     Args:
@@ -30,6 +31,7 @@ def raster(spikes: Any, *, seconds: float | None = None, units: int | None = Non
         bin: width of the bins of the rate, in seconds.
         resolution: of spike counts, whose frames it tells the length of; the default one when not given.
         title: above the picture.
+        rows: what a row is called; the mean rate over rows that are trials is the PSTH.
     Returns: the matplotlib figure. Of more than 100,000 spikes every so many are drawn, and the title says so; the rate
         counts all.
     Raises: ParameterError.
@@ -53,7 +55,7 @@ def raster(spikes: Any, *, seconds: float | None = None, units: int | None = Non
     above.plot(time[::every], unit[::every], linestyle="none", marker="|", markersize=size, markeredgewidth=0.7,
                color="black", rasterized=True)
     end = max(begin + length, float(time.max(initial=begin)) + 0.005 * length)  # half a mark at the border would not be seen
-    above.set(ylabel="unit", ylim=(count - 0.5, -0.5), xlim=(begin, end))
+    above.set(ylabel=rows, ylim=(count - 0.5, -0.5), xlim=(begin, end))
     above.yaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
     said = [title] if title else []
     if every > 1:

@@ -238,7 +238,8 @@ def test_a_raster_of_counts_outputs_and_nothing() -> None:
 
 
 def test_a_raster_of_spike_times_per_unit() -> None:
-    above = plot.raster([[0.2, 0.1], [], [0.1]], bin=0.1).axes[0]
+    above = plot.raster([[0.2, 0.1], [], [0.1]], bin=0.1, rows="trial").axes[0]
+    assert above.get_ylabel() == "trial"
     np.testing.assert_array_equal(above.lines[0].get_data(), ([0.1, 0.2, 0.1], [0, 0, 2]))
     assert above.get_ylim() == (2.5, -0.5)
     assert plot.raster([[], []]).axes and plot.raster([]).axes
