@@ -16,7 +16,8 @@ SHAPES = [((2, 2, 12, 9, 11), (3, 2, 4, 3, 2)),  # batch and channels
           ((1, 1, 2 * FRAMES + 9, 14, 14), (1, 1, 5, 5, 5)),  # blocks of frames, the last one ragged
           ((1, 2, 3 * FRAMES + 3, 12, 17), (1, 2, 11, 2, 3)),  # lags that are found together, and some that overlap
           ((1, 1, 5, 30, 31), (1, 1, 1, 4, 1)),  # space only, wide blocks and single vectors
-          ((1, 2, 40, 4, 4), (2, 2, 7, 1, 1))]  # time only
+          ((1, 2, 40, 4, 4), (2, 2, 7, 1, 1)),  # time only
+          ((1, 4, 1, 1, 700), (1, 4, 1, 1, 1))]  # a sum of channels of a signal
 
 
 def case(shape: tuple[int, ...], size: tuple[int, ...], dtype: torch.dtype = torch.float64) -> list[torch.Tensor]:
