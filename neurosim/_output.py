@@ -95,6 +95,8 @@ class Output:
         start: number of the first frame in its run.
         origin: time of frame 0 of the run in seconds, on the clock of the recording.
         events: spike events by the path of their layer.
+        counted: names of outputs that count spikes in each frame; where no layer gave events, `events` and `spikes` tell
+            them, each in the middle of its frame.
 
     >>> out = Output({"on": torch.ones(1, 1, 3, 2, 2), "off": torch.zeros(1, 1, 3, 2, 2)}, frame=0.01)
     >>> out.keys(), out.on is out[0], out["off"].shape
@@ -108,9 +110,9 @@ class Output:
     """
 
     def __init__(self, values: Mapping[str, Tensor], *, axes: Axes = VIDEO, frame: float = 0.001, start: int = 0,
-                 origin: float = 0.0, events: Mapping[str, Events] | None = None) -> None:
+                 origin: float = 0.0, events: Mapping[str, Events] | None = None, counted: Sequence[str] = ()) -> None:
         self._values = dict(values)
-        self._events = dict(events or {})
+        self._events, self._counted = dict(events or {}), tuple(counted)
         self.axes, self.frame, self.start, self.origin = axes, frame, start, origin
 
     @staticmethod
@@ -122,19 +124,22 @@ class Output:
         values = {name: torch.cat([part._values[name] for part in parts], first.axes.time) for name in first._values}
         events = {name: Events.joined([part._events[name] for part in parts]) for name in first._events}
         return Output(values, axes=first.axes, frame=first.frame, start=first.start, origin=first.origin,
-                      events=events)
+                      events=events, counted=first._counted)
 
     def mapped(self, function: Any) -> Output:
         """The same outputs with `function` applied to every tensor of values."""
         return Output({name: function(x) for name, x in self._values.items()}, axes=self.axes, frame=self.frame,
-                      start=self.start, origin=self.origin, events=self._events)
+                      start=self.start, origin=self.origin, events=self._events, counted=self._counted)
 
     def with_records(self, values: Mapping[str, Tensor], events: Mapping[str, Events], start: int,
-                     origin: float = 0.0) -> Output:
-        """These outputs with recorded `values` and `events`, from frame `start` of a run whose frame 0 is at `origin` (s)."""
+                     origin: float = 0.0, counts: bool = False) -> Output:
+        """These outputs with recorded `values` and `events`, from frame `start` of a run whose frame 0 is at `origin` (s).
+
+        `counts` says that these outputs count spikes.
+        """
         heard = {name: one.on_clock(origin, start, self.frame) for name, one in events.items()}
         return Output({**self._values, **values}, axes=self.axes, frame=self.frame, start=start, origin=origin,
-                      events={**self._events, **heard})
+                      events={**self._events, **heard}, counted=tuple(self._values) if counts else self._counted)
 
     @property
     def start_time(self) -> float:
@@ -158,8 +163,17 @@ class Output:
 
     @property
     def events(self) -> dict[str, Events]:
-        """Spike events by the path of their layer, in the order of the layers."""
-        return dict(self._events)
+        """Spike events by the path of their layer, in the order of the layers; those of counts by the name of their output."""
+        return dict(self._events) or {name: self._events_of(self[name]) for name in self._counted}
+
+    def _events_of(self, counts: Tensor) -> Events:
+        """What spike counts tell: the frame of each spike, in whose middle it is said to be."""
+        counts = counts.detach().movedim(self.axes.time, 1).flatten(2)
+        batch, frame, cell = counts.nonzero(as_tuple=True)
+        time = self.origin + (self.start + frame.double() + 0.5) * self.frame
+        each = counts[batch, frame, cell].long()
+        batch, cell, time = (x.repeat_interleave(each) for x in (batch, cell, time))
+        return Events(batch, cell, time, counts.shape[2])
 
     @property
     def spikes(self) -> Spikes:
@@ -173,10 +187,10 @@ class Output:
         >>> Output({}, events={"cells": events}).spikes_of(1)
         Spikes(units=tensor([0]), times=tensor([0.2000]))
         """
-        if not self._events:
+        if not (layers := self.events):
             raise UnknownName("Output", "spikes", self.keys())
         units, times, offset = [], [], 0
-        for events in self._events.values():
+        for events in layers.values():
             mine = events.batch == batch
             units.append(events.cell[mine] + offset)
             times.append(events.time[mine])

@@ -48,10 +48,10 @@ class Recorder:
                 self._wanted[path] = (modules[owner], signal)
             else:
                 raise UnknownName(f"{type(model).__name__}.record", path, recordable(model))
-        self._spiking = {path: module for path, module in modules.items() if EVENTS in getattr(module, "signals", ())}
+        self.spiking = {path: module for path, module in modules.items() if EVENTS in getattr(module, "signals", ())}
 
     def __enter__(self) -> Recorder:
-        for layer, name in [*self._wanted.values(), *((layer, EVENTS) for layer in self._spiking.values())]:
+        for layer, name in [*self._wanted.values(), *((layer, EVENTS) for layer in self.spiking.values())]:
             layer._taps = {**(layer._taps or {}), name: None}
         for path, module in self._plain.items():
             self._hooks.append(module.register_forward_hook(
@@ -59,7 +59,7 @@ class Recorder:
         return self
 
     def __exit__(self, *error: object) -> None:
-        for layer in [*(layer for layer, _ in self._wanted.values()), *self._spiking.values()]:
+        for layer in [*(layer for layer, _ in self._wanted.values()), *self.spiking.values()]:
             layer._taps = None
         for hook in self._hooks:
             hook.remove()
@@ -76,5 +76,5 @@ class Recorder:
                 values.update({f"{path}.{inner}": x for inner, x in heard.items()})
             else:
                 values[path] = heard
-        events = {path: layer._taps[EVENTS] for path, layer in self._spiking.items() if layer._taps[EVENTS] is not None}
+        events = {path: layer._taps[EVENTS] for path, layer in self.spiking.items() if layer._taps[EVENTS] is not None}
         return values, events

@@ -54,6 +54,7 @@ class Layer(Fitting, Remembering):
     Attributes:
         p, s, m: parameters, state and sub-layers as trees.
         takes: names of what may come with a call besides the chunk, such as the time spans of a liquid network.
+        counts_spikes: whether the outputs are numbers of spikes in each frame, so that `Output.spikes` tells them.
         state: what this layer alone remembers, a NamedTuple of tensors, or None at rest.
         on_nan: "raise" refuses NaN and infinite input at the door, "pass" lets it through.
 
@@ -76,6 +77,7 @@ class Layer(Fitting, Remembering):
     signals: ClassVar[Mapping[str, str]] = {}
     on_nan: OnNaN = "raise"
     takes: frozenset[str] = frozenset()
+    counts_spikes: bool = False
 
     def __init__(self, *, resolution: Resolution | None = None, dtype: torch.dtype | None = None,
                  device: torch.device | str | None = None, **values: Any) -> None:
@@ -293,7 +295,8 @@ class Layer(Fitting, Remembering):
                 self._restore(before)
                 raise
             values, events = recorder.take()
-        return as_output(y, self.axes, self.resolution.frame).with_records(values, events, start, origin)
+        return as_output(y, self.axes, self.resolution.frame).with_records(values, events, start, origin,
+                                                                                 self.counts_spikes)
 
     # ---- inner signals --------------------------------------------------------------------------------------------
     def emit(self, name: str, value: Tensor | Events) -> None:

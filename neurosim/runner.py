@@ -135,7 +135,7 @@ class Runner:
         output: sink for the first output, path of a file to write, or a dict of such by the name of an output or of a
             recorded path; None keeps nothing but statistics. A file given by its path is complete when the input has ended,
             or after `close`.
-        events: sink for the spikes of all spiking layers, with `write(unit, time)` such as `HDF5File.events` and
+        events: sink for the spikes, `Output.spikes`, with `write(unit, time)` such as `HDF5File.events` and
             `EventTextWriter`; or path of a text or HDF5 file to write. Times are on the clock of the input, sorted.
         goal: source of what the output should be; the model is then fitted, one step of its optimizer per chunk. One of another
             rate or start is aligned by time. `parameters()` looks at it meanwhile.
@@ -173,6 +173,9 @@ class Runner:
                                  "model.set_optimizer.Adam(lr=0.01)")
         if goal is None and loss_fn is not None:
             raise ParameterError("Runner", "loss_fn", "says how to compare with a goal; give goal= too", loss_fn)
+        if events is not None and not (model.counts_spikes or Recorder(model, ()).spiking):
+            raise ParameterError("Runner", "events", f"{type(model).__name__} has no layer that tells single spikes, and its "
+                                 "output does not count them", events)
         check_on_nan(on_nan or model.on_nan, "Runner")
         self._loss_fn, self._fitting = None if goal is None else loss_function("Runner", loss_fn), threading.Lock()
         self.model = model

@@ -102,9 +102,10 @@ class Results:
         for name, sink in self._sinks.items():
             sink.write(chunk_to_frames(out[name], out.axes, "--output"))
         if self._events is not None:
-            self._events.write(*out.spikes_in_order())
+            units, times = out.spikes_in_order()
+            self._events.write(units, times)
+            self.spikes += len(units)
         self.frames += out[0].shape[out.axes.time]
-        self.spikes += sum(len(events) for events in out.events.values())
         self._first = self._first or (time.perf_counter(), self.frames)
 
     def _open(self, out: Output) -> None:

@@ -81,6 +81,12 @@ class _Container(Layer):
         """What its layers take besides the chunk; each gets what it takes."""
         return frozenset().union(*(part.takes for part in self.children() if isinstance(part, Layer)))
 
+    @property
+    def counts_spikes(self) -> bool:  # type: ignore[override]
+        """Whether the layers whose outputs are those of the model count spikes."""
+        last = [self._modules[name] for name, to in self._flow() or [] if to == ""]
+        return bool(last) and all(isinstance(part, Layer) and part.counts_spikes for part in last)
+
     def _chain(self, x: Tensor, given: Mapping[str, Any]) -> Any:
         """Each layer on what the one before gave; an `Output` when the last one's axes are not those of the input."""
         y: Any = x

@@ -254,6 +254,7 @@ class SpikingGLM(Layer):
     """
 
     axes = SIGNAL
+    counts_spikes = True
 
     def __init__(self, glm: GLM, seed: int = 0) -> None:
         if not isinstance(glm, GLM):

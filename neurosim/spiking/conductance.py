@@ -177,6 +177,7 @@ class AdaptiveExponential(_Neuron):
     V_peak = Param(20e-3, unit="V", doc="potential that makes a spike")
     longest_step = Param(0.0001, unit="s", above=0.0, fit=False, doc="longest step of integration")
 
+    counts_spikes = True
     signals: ClassVar = {"v": "potential at the end of each frame", "w": "adaptation current at the end of each frame"}
 
     def __init__(self, axes: Axes = VIDEO, *, surrogate: Surrogate = SuperSpike(1.0), **options: Any) -> None:

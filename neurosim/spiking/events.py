@@ -40,6 +40,7 @@ class Poisson(_Neuron):
     True
     """
 
+    counts_spikes = True
     signals: ClassVar = {}
 
     def __init__(self, axes: Axes = VIDEO, *, seed: int = 0, **options: Any) -> None:
@@ -80,6 +81,7 @@ class IntegrativeMotionSensor(_Neuron):
 
     threshold = Param(1.0, above=0.0, doc="half-width of the band")
 
+    counts_spikes = True
     signals: ClassVar = {"f": "what is integrated, at the end of each frame"}
 
     def __init__(self, axes: Axes = VIDEO, *, surrogate: Surrogate = SuperSpike(), **options: Any) -> None:
@@ -126,6 +128,7 @@ class RatioMotionSensor(_Neuron):
     threshold = Param(1.5, above=1.0, doc="ratio that makes an event")
     level = Param(0.5, above=0.0, fit=False, doc="what the first frame is compared with")
 
+    counts_spikes = True
     signals: ClassVar = {"f": "level that is compared with, at the end of each frame"}
 
     def __init__(self, axes: Axes = VIDEO, *, surrogate: Surrogate = SuperSpike(), **options: Any) -> None:

@@ -49,6 +49,7 @@ class Izhikevich(_Neuron):
     offset = Param(140.0, unit="mV/ms", fit=False, doc="of the parabola")
     longest_step = Param(0.001, unit="s", above=0.0, fit=False, doc="longest time between two tests for a spike")
 
+    counts_spikes = True
     signals: ClassVar = {"v": "potential at the end of each frame", "u": "recovery at the end of each frame"}
 
     def __init__(self, axes: Axes = VIDEO, *, surrogate: Surrogate = SuperSpike(10.0, 0.1), **options: Any) -> None:

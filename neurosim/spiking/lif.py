@@ -17,6 +17,8 @@ from ._neuron import _Neuron
 class _IntegrateAndFire(_Neuron, ABC):
     """What both share: parameters, the state at rest and the noise."""
 
+    counts_spikes = True
+
     g_L = Param(50.0, unit="Hz", above=0.0, doc="leak")
     threshold = Param(1.0, doc="potential that makes a spike")
     v_reset = Param(0.0, doc="potential after a spike, and at the start")
