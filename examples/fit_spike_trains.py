@@ -93,31 +93,63 @@ def stretches(keep: np.ndarray) -> list[slice]:
     return [slice(a, b) for a, b in edges.reshape(-1, 2)]
 
 
+def without_a_sixth(counts: np.ndarray, keep: np.ndarray) -> tuple[list[slice], slice]:
+    """What is left to fit, and a sixth of the frames in a row: the last one in which the cell is not unusually silent."""
+    *parts, longest = sorted(stretches(keep), key=lambda part: part.stop - part.start)
+    length = keep.sum() // 6
+    starts = range(longest.stop - length, longest.start, -length)
+    start = next((at for at in starts if counts[at:at + length].mean() > counts[keep].mean() / 2), starts[0])
+    held = slice(start, start + length)
+    parts += [slice(longest.start, held.start), slice(held.stop, longest.stop)]
+    return [part for part in parts if part.stop > part.start], held
+
+
 def free(model: GLM) -> list[torch.nn.Parameter]:
     """The parameters that are fitted."""
     return [p for p in model.parameters() if p.requires_grad]
 
 
+def convex(x: np.ndarray, counts: np.ndarray, keep: np.ndarray, history: int, weight: float) -> GLM:
+    """An LN or GLM fitted by L-BFGS to its one optimum, under a penalty on rough and large kernels of this weight.
+
+    A weak penalty on the history, too, keeps that of a cell that never spiked in two frames running from saying that it never
+    will.
+    """
+    both, inside, parts = side_by_side(x, counts, history), torch.as_tensor(keep), stretches(keep)
+    model = GLM(LAGS, history, x.shape[1], **DTYPE).start([both[part] for part in parts], [counts[part] for part in parts])
+    penalty = {FILTERS["LN"]: lambda kernel: Smooth(weight)(kernel) + Ridge(weight / 10)(kernel)} if weight else {}
+    if weight and history:
+        penalty["history.weight"] = Ridge(3e-5)
+    model.fit(both, counts, epochs=1, loss_fn=lambda out, goal: poisson(out[:, inside], goal[:, inside]), penalty=penalty,
+              optimizer=neurosim.optim.Scipy(free(model), max_iter=1000))
+    return model
+
+
+def left_out_loss(x: np.ndarray, counts: np.ndarray, keep: np.ndarray, history: int, weight: float) -> float:
+    """Negative log-likelihood of each fifth of the frames that are kept, under a model fitted to the other ones."""
+    loss = 0.0
+    for left_out in np.array_split(np.flatnonzero(keep), 5):
+        others = keep.copy()
+        others[left_out] = False
+        rate = score(convex(x, counts, others, history, weight), x, counts, others).rate[left_out]
+        loss += float((rate - counts[left_out, 0] * np.log(rate + 1e-12)).sum())
+    return loss
+
+
 def fit(name: str, history: int, x: np.ndarray, counts: np.ndarray, keep: np.ndarray, *, epochs: int = 80, seeds: int = 2,
-        penalized: bool = True) -> GLM:
+        weights: Sequence[float] = (1e-5, 1e-4, 1e-3, 1e-2)) -> GLM:
     """A model fitted to the frames of a recording that `keep` marks.
 
-    An LN and its GLM have one optimum, which L-BFGS finds; a weak penalty keeps the history of a cell that never spiked in two
-    frames running from saying that it never will. The others are fitted by Adam from some random starts until a sixth of the
-    frames, held out for this, is predicted no better; the one that is best there is taken.
+    For an LN and its GLM the weight of the penalty is the one with which fifths of these frames are predicted best from the
+    others. Other models are fitted by Adam, from some random starts, until a sixth that is held out is predicted no better; the
+    one that is best there is taken.
     """
     both, features = side_by_side(x, counts, history), x.shape[1]
     if name == "LN":
-        inside = torch.as_tensor(keep)
-        parts = stretches(keep)
-        model = GLM(LAGS, history, features, **DTYPE).start([both[part] for part in parts], [counts[part] for part in parts])
-        penalty = {FILTERS[name]: Smooth(1e-5), **({"history.weight": Ridge(3e-5)} if history else {})}
-        model.fit(both, counts, epochs=1, loss_fn=lambda out, goal: poisson(out[:, inside], goal[:, inside]),
-                  optimizer=neurosim.optim.Scipy(free(model), max_iter=1000), penalty=penalty if penalized else None)
-        return model
-    *parts, last = sorted(stretches(keep), key=lambda part: part.stop - part.start)
-    cut = last.stop - keep.sum() // 6
-    held, parts = slice(cut, last.stop), [*parts, slice(last.start, cut)]
+        if len(weights) > 1:
+            weights = [min(weights, key=lambda weight: left_out_loss(x, counts, keep, history, weight))]
+        return convex(x, counts, keep, history, weights[0])
+    parts, held = without_a_sixth(counts, keep)
     xs, ys = [both[part] for part in parts], [counts[part] for part in parts]
     best: tuple[float, Any] = (float("inf"), None)
     for seed in range(seeds):
@@ -149,7 +181,7 @@ def score(model: GLM, x: np.ndarray, counts: np.ndarray, keep: np.ndarray) -> Sc
 def levelled(x: np.ndarray, counts: np.ndarray, keep: np.ndarray) -> np.ndarray:
     """The stimulus on the scale on which an LN explains the frames that are kept best."""
     choices = [scale(x) for scale in LEVELS.values()] if x.min() > 0 else [x]
-    return min(choices, key=lambda one: -score(fit("LN", 0, one, counts, keep), one, counts, ~keep).bits)
+    return min(choices, key=lambda one: -score(convex(one, counts, keep, 0, 1e-5), one, counts, ~keep).bits)
 
 
 def arrays(recording: Recording) -> list[tuple[np.ndarray, np.ndarray]]:

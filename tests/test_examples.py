@@ -137,7 +137,8 @@ def test_fit_background(tmp_path: Path) -> None:
 def test_fit_spike_trains(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     recording, _ = datasets.grasshopper(1).split(3.0)
     datasets.save(recording, tmp_path / "cell.npz")
-    scores = load("fit_spike_trains").main(tmp_path / "spikes.png", [str(tmp_path / "cell.npz")], folds=0, epochs=2, seeds=1)
+    scores = load("fit_spike_trains").main(tmp_path / "spikes.png", [str(tmp_path / "cell.npz")], folds=0, epochs=2, seeds=1,
+                                           weights=[1e-5])
     assert (tmp_path / "spikes.png").stat().st_size > 5000
     assert scores["LN", 15].bits > scores["LN", 0].bits > 0.5
     assert all(np.isfinite(score.bits) and score.rate.shape == (3000,) for score in scores.values())
@@ -154,7 +155,7 @@ def test_fit_spike_trains_reaches_what_the_field_reports(number: int, ln: float,
     stimulus = (np.concatenate([padded[19 - lag:len(padded) - lag] for lag in range(20)], 1) - x.mean()) / x.std()
     before = np.concatenate([past[14 - lag:len(past) - 1 - lag] for lag in range(15)], 1)
     for history, design, reported in ((0, stimulus, ln), (15, np.concatenate([stimulus, before], 1), glm)):
-        ours = example.score(example.fit("LN", history, x, counts, keep, penalized=False), x, counts, keep).bits
+        ours = example.score(example.convex(x, counts, keep, history, 0.0), x, counts, keep).bits
         theirs = PoissonRegressor(alpha=0, tol=1e-6, max_iter=5000).fit(design[:7000], counts[:7000, 0]).predict(design[7000:])
         assert ours == pytest.approx(analysis.bits_per_spike(theirs, counts[7000:, 0], counts[:7000].mean()), abs=1e-3)
         assert ours > reported - 0.03
@@ -164,7 +165,7 @@ def test_fit_spike_trains_reaches_what_the_field_reports(number: int, ln: float,
 def test_fit_spike_trains_finds_more_than_a_linear_filter() -> None:
     example = load("fit_spike_trains")
     for number, names in ((1, ["LN", "subunits"]), (2, ["LN", "LNLN"])):
-        (scores,) = example.compare(datasets.grasshopper(number), folds=0, names=names, seeds=1)
+        (scores,) = example.compare(datasets.grasshopper(number), folds=0, names=names, seeds=1, weights=[1e-5])
         assert scores[names[1], 0].bits > 1.1 * scores["LN", 0].bits
         assert scores[names[1], 15].bits > 1.5 * scores["LN", 0].bits
 
