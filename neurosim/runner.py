@@ -137,8 +137,8 @@ class Runner:
             or after `close`.
         events: sink for the spikes, `Output.spikes`, with `write(unit, time)` such as `HDF5File.events` and
             `EventTextWriter`; or path of a text or HDF5 file to write. Times are on the clock of the input, sorted.
-        goal: source of what the output should be; the model is then fitted, one step of its optimizer per chunk. One of another
-            rate or start is aligned by time. `parameters()` looks at it meanwhile.
+        goal: source of what the output should be; the model is then fitted, one step of its optimizer per chunk, and
+            nothing is written. One of another rate or start is aligned by time. `parameters()` looks at it meanwhile.
         loss_fn: with a goal, `loss_fn(output, goal)` or a name in `neurosim.analysis.LOSSES`; None: mean squared error.
         dt: frames per chunk.
         max_t: stop after so many frames; a `stop` in between does not count anew.
@@ -173,6 +173,10 @@ class Runner:
                                  "model.set_optimizer.Adam(lr=0.01)")
         if goal is None and loss_fn is not None:
             raise ParameterError("Runner", "loss_fn", "says how to compare with a goal; give goal= too", loss_fn)
+        for name, value in (("output", output), ("events", events), ("on_nan", on_nan)):
+            if goal is not None and value is not None:
+                raise ParameterError("Runner", name, "has no effect with a goal: the model is fitted, and nothing is written; "
+                                     "run it again without the goal" + (" (model.on_nan counts)" if name == "on_nan" else ""))
         if events is not None and not (model.counts_spikes or Recorder(model, ()).spiking):
             raise ParameterError("Runner", "events", f"{type(model).__name__} has no layer that tells single spikes, and its "
                                  "output does not count them", events)

@@ -243,6 +243,9 @@ def test_parameters_are_looked_at_between_steps():
         assert values["a"] == values["b"]
     runner.wait(60)
     assert len(set(seen)) > 10 and seen == sorted(seen)
+    for options in ({"output": SequenceStream()}, {"events": "spikes.txt"}, {"on_nan": "pass"}):
+        with pytest.raises(ParameterError, match="has no effect with a goal: the model is fitted, and nothing is written"):
+            Runner(model, Numbered(5), goal=Numbered(5), **options)
     with pytest.raises(ParameterError, match="give goal= too"):
         Runner(model, Numbered(5), loss_fn="mse")
     with pytest.raises(UnknownName, match="poison"):

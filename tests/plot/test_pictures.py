@@ -281,6 +281,16 @@ def test_the_landscape_is_the_loss_and_leaves_the_layer_alone() -> None:
     assert figure.axes[1].get_yscale() == "log" and figure.axes[1].get_ylabel().startswith("loss")
 
 
+def test_a_landscape_has_several_ways() -> None:
+    layer, x, goal = line()
+    ways = {"SGD": [(0.5, 0.0), (1.0, 0.2)], "Adam": [(0.5, 0.0), (1.5, 0.4), (2.0, 0.5)], "none": []}
+    panel = plot.loss_landscape(layer, x, goal, ("scale", "bias"), points=5, path=ways).axes[0]
+    drawn = {curve.get_label().split(",")[0]: np.transpose(curve.get_data()) for curve in panel.lines}
+    np.testing.assert_array_equal(drawn["SGD"], ways["SGD"])
+    np.testing.assert_array_equal(drawn["Adam"], ways["Adam"])
+    assert "none" not in drawn and panel.get_xlim()[0] < 0.5 < 2.0 < panel.get_xlim()[1]
+
+
 def test_a_landscape_needs_two_numbers() -> None:
     layer, x, goal = line()
     with pytest.raises(UnknownName, match=r"loss_landscape.params.scales: unknown; did you mean 'scale'\?"):
