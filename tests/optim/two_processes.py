@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import lightning.pytorch as pl
 import torch
 
 from neurosim import InputError
@@ -75,6 +76,15 @@ def main(out: str) -> None:
                              checkpoint=f"{out}.checkpoint" if name == "Adam" else None, **more)
         parameters[name] = torch.cat([p.detach().flatten() for p in fitted.parameters()]).tolist()
         histories[name], found["called"] = history.to_dict(), count.told
+    fitted = model()
+    fitted.set_optimizer.Adam(lr=0.01)
+    if together:  # lightning's own way of several processes, with the state of each
+        module = LayerModule(fitted, stream=True)
+        pl.Trainer(max_epochs=2, strategy="ddp", devices=2, accelerator="cpu", logger=False, enable_checkpointing=False,
+                   enable_progress_bar=False, enable_model_summary=False).fit(module, module.chunks(X, Y, dt=10))
+    else:
+        fitted.fit(x, y, epochs=2, dt=10)
+    parameters["lightning"] = torch.cat([p.detach().flatten() for p in fitted.parameters()]).tolist()
     if together:
         found["refused"] = refused([X[0], X[1][:15]], [Y[0], Y[1][:15]], dt=10)
         found["odd"] = refused(X[:3], Y[:3])
