@@ -123,11 +123,13 @@ def inputs_back(values: Any, start: int, kind: int, u: Any, grad_u: Any, grads: 
 
 
 @compiled
-def in_order(wires: Any, start: int, stop: int, sources: int, targets: int) -> bool:
-    """Whether the targets of synapses `start` to `stop` are sorted and all numbers in range."""
+def in_order(wires: Any, synapses: int, units: int, inputs: int) -> bool:
+    """Whether the targets of both kinds of synapses are sorted and all numbers in range."""
     last = 0
-    for s in range(start, stop):
-        if not (last <= wires[1, s] < targets and 0 <= wires[0, s] < sources):
+    for s in range(wires.shape[1]):
+        if s == synapses:
+            last = 0
+        if not (last <= wires[1, s] < units and 0 <= wires[0, s] < (units if s < synapses else inputs)):
             return False
         last = wires[1, s]
     return True

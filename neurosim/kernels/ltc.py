@@ -177,7 +177,7 @@ def check(u: Any, timespans: Any, v: Any, values: Any, wires: Any, synapses: int
                          f"{outputs} of {units} outputs (got {[a.shape for a in (timespans, v, values, wires)]})")
     if not timespans.dtype == v.dtype == values.dtype == u.dtype:
         raise InputError(f"ltc: all values must have the dtype of u, {u.dtype}")
-    if not (in_order(wires, 0, synapses, units, units) and in_order(wires, synapses, every, inputs, units)):
+    if not in_order(wires, synapses, units, inputs):
         raise InputError(f"ltc: targets must be sorted and below {units}, sources below {units} (neurons) and "
                          f"{inputs} (inputs)")
 

@@ -76,8 +76,10 @@ class LTCCell(nn.Module):
                 start[f"{which}_{part}"] = torch.ones(size) if part == "w" else torch.zeros(size)
         order = ["gleak", "vleak", "cm", *(prefix + name for prefix in ("", "sensory_") for name in
                                            ("sigma", "mu", "w", "erev"))]  # that of ncps, for optimizers and norms
-        for name in [*order, *(name for name in start if name not in order)]:
+        maps = [name for name in start if name not in order]
+        for name in [*order, *maps]:
             self.register_parameter(name, nn.Parameter(start[name]))
+        self._order = (*NEURON, *SYNAPSE, *maps)  # that of the kernel
         for prefix, matrix in (("", made.internal), ("sensory_", made.sensory)):
             self.register_buffer(f"{prefix}sparsity_mask", torch.tensor(np.abs(matrix), dtype=torch.float32))
         wires, places = self._found([torch.from_numpy(np.array(matrix)) for matrix in (made.internal, made.sensory)])
@@ -144,7 +146,9 @@ class LTCCell(nn.Module):
             self._list_synapses()
 
         kind = SOFTPLUS if self._implicit_param_constraints else AS_IT_IS
-        values = [getattr(self, name).reshape(-1) for name in self._order]
+        own: dict[str, Any] = self._parameters  # a look-up is a tenth of an attribute, which parametrizations need
+        values = [own[name] if name in own else getattr(self, name) for name in self._order]
+        values = [value if value.ndim == 1 else value.reshape(-1) for value in values]
         if self._weighted:  # ncps multiplies by the masks, whatever they hold
             values = [self._masked(name, positive_values(x, kind) if name in POSITIVE else x)
                       for name, x in zip(self._order, values, strict=True)]
@@ -164,13 +168,6 @@ class LTCCell(nn.Module):
         if name not in ("w", "sensory_w"):
             return value
         return value * (self.sparsity_mask if name == "w" else self.sensory_sparsity_mask).reshape(-1)
-
-    @property
-    def _order(self) -> list[str]:
-        """Names of the parameters in the order of the kernel."""
-        maps = [f"{which}_{part}" for which, mapping in (("input", self._input_mapping), ("output", self._output_mapping))
-                for part in MAPPINGS.get(mapping, ())]
-        return [*NEURON, *SYNAPSE, *maps]
 
     def _found(self, matrices: list[Tensor]) -> tuple[Tensor, Tensor]:
         """Synapses by target, (2, all of them), and where in all parameters side by side the values are that count."""
