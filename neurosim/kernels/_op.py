@@ -77,7 +77,7 @@ def make_op(name: str, reference: Callable[..., Any], shapes: Callable[..., Any]
     def autograd(ctx: Any, *grads: Tensor | None, compiled: Callable[..., Any] = operator_backward) -> tuple[Any, ...]:
         inputs, outputs = ctx.saved_tensors[:ctx.count], ctx.saved_tensors[ctx.count:]
         needs = list(ctx.needs_input_grad[:ctx.count])
-        whole = [torch.zeros_like(output) if grad is None else grad
+        whole = [nothing_like(output) if grad is None else grad
                  for grad, output in zip(grads, outputs[:len(outputs) - kept])]
         if torch.is_grad_enabled():  # create_graph=True: the gradient has to be differentiable itself
             found = differentiate(reference, needs, whole, inputs, ctx.rest)
@@ -194,6 +194,13 @@ def as_gradient(grad: Any, arg: Tensor) -> Tensor:
         # To numpy the stride of an axis of one element says nothing, to torch it does.
         array = np.array(array, order="C").reshape(arg.shape)
     return torch.from_numpy(array).to(arg.dtype)
+
+
+def nothing_like(x: Tensor) -> Tensor:
+    """Zeros; numpy's where they will do: torch's wake threads of OpenMP, which then spin on the cores that our own need."""
+    if type(x) is Tensor and x.device == CPU and x.dtype in KERNEL_DTYPES:
+        return torch.from_numpy(np.zeros(x.shape, to_numpy(x).dtype))
+    return torch.zeros_like(x)
 
 
 def differentiate(reference: Callable[..., Any], needs: list[bool], grads: list[Tensor], inputs: tuple[Tensor, ...],
