@@ -1,7 +1,7 @@
 """Models of spike trains, from LN to LTC, with and without a memory of their own spikes, fitted to recordings of receptor cells
 and scored on what they have not seen. Prints a table and draws the best.
 
-    python examples/fit_spike_trains.py spikes.png                  # the two grasshopper recordings: twenty minutes
+    python examples/fit_spike_trains.py spikes.png                  # the two grasshopper recordings: eight minutes
     python examples/fit_spike_trains.py spikes.png my.nwb my.npz    # others, see neurosim.datasets.open
 """
 
