@@ -9,13 +9,11 @@ from typing import Any
 
 import pytest
 import torch
+from IPython.core.completer import provisionalcompleter
+from IPython.core.guarded_eval import EVALUATION_POLICIES
+from IPython.core.interactiveshell import InteractiveShell
 
 import neurosim
-
-IPython = pytest.importorskip("IPython")
-from IPython.core.completer import provisionalcompleter  # noqa: E402
-from IPython.core.guarded_eval import EVALUATION_POLICIES  # noqa: E402
-from IPython.core.interactiveshell import InteractiveShell  # noqa: E402
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import lightning.pytorch as pl
 import numpy as np
 import pytest
 import torch
@@ -15,13 +16,11 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from neurosim import InputError, ParameterError, StateError
 from neurosim.filters import Conv3d, TemporalLowPass
+from neurosim.lightning import LayerModule
 from neurosim.liquid import LTC, AutoNCP
 from neurosim.models import LN, Sequential
 from neurosim.optim import Ridge
 from neurosim.streams import CallableStream, SequenceStream
-
-pl = pytest.importorskip("lightning.pytorch")
-from neurosim.lightning import LayerModule  # noqa: E402
 
 logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
 pytestmark = [pytest.mark.filterwarnings("ignore:.*does not have many workers.*"),

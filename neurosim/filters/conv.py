@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .._errors import ParameterError
+from .._errors import InputError, ParameterError
 from .._param import Param, as_number
 from ..functional.convolution import causal_conv, replicate
 from ..stateful import ChunkLayer
@@ -205,7 +205,12 @@ class _Conv(ChunkLayer):
 
     def _filtered(self, frames: Tensor, w: Tensor, bias: Tensor | None) -> Tensor:
         """The output for all frames that have their history among `frames`."""
-        return causal_conv(replicate(frames, w.shape[3], w.shape[4]) if self.autopad else frames, w, bias)
+        if self.autopad:
+            frames = replicate(frames, w.shape[3], w.shape[4])
+        elif frames.shape[3] < w.shape[3] or frames.shape[4] < w.shape[4]:
+            raise InputError(f"{type(self).__name__}: frames must be at least as large as the kernel, {tuple(w.shape[3:])} "
+                             f"pixels, or be continued beyond their borders, autopad=True (got {tuple(frames.shape[3:])})")
+        return causal_conv(frames, w, bias)
 
 
 class Conv3d(_Conv):
@@ -219,7 +224,7 @@ class Conv3d(_Conv):
             the first frame that has its whole history.
         autopad: whether borders are replicated so that the frame keeps its size; otherwise it shrinks by the kernel.
     Shape: video (batch, in, time, y, x) to (batch, out, time, y, x).
-    Raises: ParameterError, StateError.
+    Raises: ParameterError, InputError, StateError.
 
     >>> import neurosim, numpy as np
     >>> conv = neurosim.filters.Conv3d()

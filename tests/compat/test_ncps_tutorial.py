@@ -16,7 +16,6 @@ HERE = Path(__file__).parent
 
 @pytest.mark.slow
 def test_first_steps_of_ncps(tmp_path: Path) -> None:
-    pytest.importorskip("pytorch_lightning")
     environment = {**os.environ, "PYTHONPATH": str(HERE.parents[1])}
     done = subprocess.run([sys.executable, HERE / "first_steps.py", "60"], cwd=tmp_path, env=environment, capture_output=True,
                           text=True, timeout=300)

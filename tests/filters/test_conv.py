@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from neurosim import ParameterError
+from neurosim import InputError, ParameterError
 from neurosim.filters import Conv1d, Conv2d, Conv3d
 
 DATA = Path(__file__).parents[1] / "data" / "convis"
@@ -45,6 +45,15 @@ def test_convis_options(dtype: torch.dtype):
     many.set_weight(z["wm"])
     many.p.bias = z["bm"]
     np.testing.assert_allclose(many.run(z["xm"], 4)[0].numpy(), z["outm"], rtol=0, atol=atol)
+
+
+@pytest.mark.parametrize("shape", [(9, 3, 6), (9, 6, 3), (0, 3, 3)])
+def test_frames_smaller_than_the_kernel_are_refused_where_borders_are_not_continued(shape: tuple[int, ...]):
+    conv = Conv3d(kernel_size=(2, 4, 4), autopad=False)
+    with pytest.raises(InputError, match=r"Conv3d: frames must be at least as large as the kernel, \(4, 4\) pixels"):
+        conv(torch.zeros(shape))
+    assert conv.state is None
+    assert Conv3d(kernel_size=(2, 4, 4))(torch.zeros(shape)).shape == (1, 1, *shape)
 
 
 def test_conv1d_and_conv2d_are_conv3d_along_their_axes():

@@ -144,7 +144,8 @@ def test_a_traced_network_takes_any_length() -> None:
 @pytest.mark.filterwarnings("ignore")  # those of the exporter about itself
 @pytest.mark.parametrize("make", CELLS.values(), ids=CELLS.keys())
 def test_cells_become_onnx(make: Callable[[], nn.Module], tmp_path: Path) -> None:
-    runtime = pytest.importorskip("onnxruntime")
+    import onnxruntime as runtime
+
     cell: Any = make().eval()
     arguments = (positive(4, 2), positive(4, cell.state_size), positive(4, 1))
     program = torch.onnx.export(cell, arguments, dynamo=True, verbose=False, dynamic_shapes=[{0: BATCH}] * 3)
@@ -160,7 +161,8 @@ def test_cells_become_onnx(make: Callable[[], nn.Module], tmp_path: Path) -> Non
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_a_step_of_a_layer_becomes_onnx(tmp_path: Path) -> None:
-    runtime = pytest.importorskip("onnxruntime")
+    import onnxruntime as runtime
+
     model = Advancing(LAYERS["LTC"]().eval())
     state = {"v": positive(1, 12)}
     program = torch.onnx.export(model, (positive(1, 1, 2), positive(1, 1)), kwargs={"state": state}, dynamo=True, verbose=False)

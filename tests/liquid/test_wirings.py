@@ -145,7 +145,6 @@ def test_descriptions_that_do_not_fit_are_refused() -> None:
 
 
 def test_networkx_graph() -> None:
-    pytest.importorskip("networkx")
     wiring = AutoNCP(12, 2).with_inputs(3)
     graph = wiring.to_networkx()
     assert graph.number_of_nodes() == 15
