@@ -70,7 +70,10 @@ def to_tensor(x: Any, dtype: torch.dtype, device: torch.device | str | None, whe
     Raises: InputError.
     """
     if not isinstance(x, Tensor):
-        array = np.asarray(x)
+        try:
+            array = np.asarray(x)
+        except ValueError as error:
+            raise InputError(f"{where}: data must be real numbers, rows of one length (got {type(x).__name__}: {error})") from error
         if array.dtype.kind not in "biuf":
             raise InputError(f"{where}: data must be real numbers (got dtype {array.dtype})")
         if any(step < 0 for step in array.strides):

@@ -200,8 +200,10 @@ def test_a_mistyped_on_nan_does_not_let_nan_through():
 
 
 def test_ragged_lists_and_sources_that_return_lists_are_refused():
-    with pytest.raises(InputError, match="data must be real numbers"):
-        TemporalLowPass().run([[1.0, 2.0], [3.0]])
+    layer = TemporalLowPass()
+    for way in (layer, layer.run, layer.advance):
+        with pytest.raises(InputError, match="data must be real numbers"):
+            way([[1.0, 2.0], [3.0]])
 
     class Lists(Source):
         def _read(self, start: int, n: int) -> Any:
