@@ -73,7 +73,8 @@ def to_tensor(x: Any, dtype: torch.dtype, device: torch.device | str | None, whe
         try:
             array = np.asarray(x)
         except ValueError as error:
-            raise InputError(f"{where}: data must be real numbers, rows of one length (got {type(x).__name__}: {error})") from error
+            raise InputError(f"{where}: data must be real numbers, rows of one length (got {type(x).__name__}: "
+                             f"{error})") from error
         if array.dtype.kind not in "biuf":
             raise InputError(f"{where}: data must be real numbers (got dtype {array.dtype})")
         if any(step < 0 for step in array.strides):

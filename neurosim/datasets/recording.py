@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,6 +14,8 @@ from .._units import positive
 from ..streams.base import Source, time_of, to_numbers, whole
 from ..streams.memory import SequenceStream, frozen
 from ..streams.resample import TimedResampleStream
+
+log = logging.getLogger("neurosim")
 
 EDGE = 1e-6  # of a bin: a spike that lies so close before an edge belongs behind it, times are rounded decimal numbers
 
@@ -69,7 +72,8 @@ class Recording:
 
     Args:
         stimulus: (time, ...), at `frame_rate`; any frame shape: a number, (feature,), (y, x).
-        spike_times: in seconds, (spikes,), or a sequence of such arrays, one per unit.
+        spike_times: in seconds, (spikes,), or a sequence of such arrays, one per unit. Those outside the stimulus are kept, but
+            not counted; that none lies within is logged.
         frame_rate: of the stimulus in Hz.
         start_time: of the first frame of the stimulus in seconds, on the clock of the spikes.
         source, licence: where it comes from, and what one may do with it.
@@ -110,6 +114,16 @@ class Recording:
                             ("frame_rate", positive("Recording", "frame_rate", self.frame_rate, "Hz")),
                             ("start_time", time_of("Recording", self.start_time))):
             object.__setattr__(self, name, value)
+        every = np.concatenate([np.empty(0), *units])
+        if len(every) and not self._within():
+            log.warning("Recording: none of the %d spikes, from %g to %g s, lies within the stimulus, from %g to %g s; are the "
+                        "times in seconds, and on the clock of start_time?", len(every), every.min(), every.max(),
+                        self.start_time, self.start_time + self.duration)
+
+    def _within(self) -> int:
+        """Number of spikes within the stimulus: the others are kept, but not counted."""
+        begin, end = self.start_time, self.start_time + self.duration
+        return sum(int(((times >= begin) & (times < end)).sum()) for times in self.spike_times)
 
     @property
     def duration(self) -> float:
@@ -199,6 +213,7 @@ class Recording:
                 replace(self, stimulus=self.stimulus[frame:], spike_times=late, start_time=cut, trials=self.trials[~first]))
 
     def __repr__(self) -> str:
-        spikes, units = sum(map(len, self.spike_times)), len(self.spike_times)
+        spikes, within, units = sum(map(len, self.spike_times)), self._within(), len(self.spike_times)
+        outside = f", {within} of them within" if within < spikes else ""
         return (f"<Recording: {self.duration:g} s of frames {self.stimulus.shape[1:]} at {self.frame_rate:g} Hz, "
-                f"{units} unit{'s' * (units != 1)}, {spikes} spikes>")
+                f"{units} unit{'s' * (units != 1)}, {spikes} spikes{outside}>")

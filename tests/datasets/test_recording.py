@@ -92,3 +92,12 @@ def test_what_is_no_recording_is_refused() -> None:
         grasshopper(3)
     with pytest.raises(ValueError, match="read-only"):
         grasshopper(1).stimulus[0] = 0.0
+
+
+def test_spikes_outside_the_stimulus_are_told(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("WARNING", "neurosim"):
+        some = Recording(np.zeros(100), [-0.5, 0.5, 2.0], frame_rate=100.0)
+        assert not caplog.records
+        assert repr(some).endswith("3 spikes, 1 of them within>") and some.counts(0.01).sum() == 1
+        Recording(np.zeros(100), [500.0, 700.0], frame_rate=100.0)  # milliseconds
+    assert "none of the 2 spikes, from 500 to 700 s, lies within the stimulus, from 0 to 1 s" in caplog.text
