@@ -11,6 +11,11 @@ from torch import Tensor
 
 from .._errors import InputError, StateError
 
+if dist.is_available():
+    # Its functions keep, as a default, the process group that there is when it is first imported, which the first optimizer
+    # does: imported after `init_process_group`, it holds the group's threads until they abort the interpreter at its end.
+    import torch.distributed.nn.functional
+
 
 class Processes:
     """The processes of `torch.distributed` that fit a model together, or this one alone.

@@ -26,6 +26,29 @@ def test_without_a_process_group_there_is_a_word() -> None:
             call()
 
 
+THREADS = """
+import os, torch, torch.distributed as dist
+import neurosim
+os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT="0", RANK="0", WORLD_SIZE="1")
+dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+layer = neurosim.filters.TemporalLowPass()
+layer.set_optimizer.Adam(lr=0.01)
+layer.optimize(torch.ones(4, 1, 1), torch.ones(4, 1, 1), distributed=True)
+def threads():
+    return sum("gloo" in open(f"/proc/self/task/{task}/comm").read() for task in os.listdir("/proc/self/task"))
+before = threads()
+dist.destroy_process_group()
+print(before > 0, threads())
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_a_group_that_is_destroyed_leaves_no_threads() -> None:
+    done = subprocess.run([sys.executable, "-c", THREADS], capture_output=True, text=True)
+    assert done.stdout.split() == ["True", "0"], done.stderr  # threads that outlive the interpreter abort it
+
+
 @pytest.mark.slow
 def test_two_processes_and_one(tmp_path: Path) -> None:
     alone = subprocess.run([sys.executable, PROGRAM, tmp_path / "alone"], capture_output=True, text=True)
