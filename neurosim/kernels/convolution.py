@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .._errors import InputError
 from ._gather import ACROSS, BYTES, GROUP, LAGS, STACK, products, products_of_1, products_of_4, stacked, weighted_1, weighted_8
 from ._jit import compiled
 from ._op import make_op
@@ -42,9 +43,22 @@ def reference(x: Tensor, w: Tensor, bias: Tensor) -> Tensor:
 
 def is_for_kernel(x: Tensor, w: Tensor) -> bool:
     """Whether the compiled code can do it (frames that hold a vector of places) and is not the slower one."""
-    count = (x.shape[3] - w.shape[3]) * x.shape[4] + x.shape[4] - w.shape[4] + 1
     few = w.shape[0] * w.shape[1] <= MANY_CHANNELS or x.dtype == torch.float64  # matrix products win with many channels
-    return x.dtype == w.dtype and few and count >= BYTES // x.element_size() and x.shape[2] >= w.shape[2]
+    return few and _fits(x, w, x.element_size())
+
+
+def _fits(x: Any, w: Any, size: int) -> bool:
+    """Whether the output holds a place, and its frames, as they are worked on, a vector of places."""
+    out = _out_shape(x, w)
+    return x.dtype == w.dtype and min(out[2:]) > 0 and (out[3] - 1) * x.shape[4] + out[4] >= BYTES // size
+
+
+def check(x: Any, w: Any, bias: Any) -> None:
+    """Raises InputError unless the arrays fit each other: compiled code reads memory unchecked."""
+    if w.shape[1] != x.shape[1] or bias.shape != w.shape[:1] or not _fits(x, w, x.itemsize):
+        raise InputError("convolution: needs x (batch, in, time, y, x), w (out, in, lag, y, x) not larger, of the same dtype, "
+                         f"bias (out,), and frames of {BYTES // x.itemsize} places; `reference` takes smaller ones (got "
+                         f"{[(array.shape, array.dtype.name) for array in (x, w, bias)]})")
 
 
 def _out_shape(x: Any, w: Any) -> tuple[int, ...]:
@@ -190,6 +204,7 @@ def _flipped(w: np.ndarray) -> np.ndarray:
 
 
 def _forward(x: np.ndarray, w: np.ndarray, bias: np.ndarray) -> np.ndarray:
+    check(x, w, bias)
     return _correlate(x, _flipped(w), bias)
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .._axes import VIDEO, Axes
-from .._errors import ParameterError
+from .._errors import InputError, ParameterError
 from .._param import Param
 from ..functional.conductance import (
     AdaptiveExponentialState,
@@ -24,6 +24,8 @@ from ..functional.integrate import SOLVERS
 from ..functional.surrogates import SuperSpike, Surrogate
 from ..stateful import scan
 from ._neuron import _Neuron
+
+NEEDS_RANGE = "must not be float16: numbers are in SI units, currents of 1e-9 A, and it has none below 6e-8; take float32"
 
 
 class _Integrated(_Neuron, ABC):
@@ -155,7 +157,8 @@ class AdaptiveExponential(_Neuron):
         a: coupling of the adaptation to v in S.
         b: its step at a spike in A.
         longest_step: of the solver, in s.
-    Shape: input in A, held over a frame, to spike counts of the same shape. At rest v = E_L, w = 0.
+    Shape: input in A, held over a frame, to spike counts of the same shape. At rest v = E_L, w = 0. In float16 capacitances and
+        currents would be 0: it is refused.
     Raises: ParameterError, InputError, StateError.
     Reference: Brette & Gerstner, J Neurophysiol 94:3637 (2005), eq. 2 to 4; its values, with V_reset = E_L.
 
@@ -181,6 +184,8 @@ class AdaptiveExponential(_Neuron):
     signals: ClassVar = {"v": "potential at the end of each frame", "w": "adaptation current at the end of each frame"}
 
     def __init__(self, axes: Axes = VIDEO, *, surrogate: Surrogate = SuperSpike(1.0), **options: Any) -> None:
+        if options.get("dtype") == torch.float16:
+            raise ParameterError(type(self).__name__, "dtype", NEEDS_RANGE)
         super().__init__(axes, **options)
         self.surrogate = surrogate
 
@@ -191,6 +196,8 @@ class AdaptiveExponential(_Neuron):
 
     def respond(self, x: Tensor, state: AdaptiveExponentialState) -> tuple[Tensor, AdaptiveExponentialState]:
         """See `functional.conductance.adaptive_exponential_step`."""
+        if x.dtype == torch.float16:
+            raise InputError(f"{type(self).__name__}: the dtype {NEEDS_RANGE}")
         longest = float(self.longest_step)
 
         def step(state: AdaptiveExponentialState, frame: Tensor) -> tuple[Tensor, AdaptiveExponentialState]:

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.signal import convolve
 
+from neurosim import InputError
 from neurosim.functional.convolution import causal_conv
 from neurosim.kernels.convolution import BYTES, FRAMES, convolution, is_for_kernel
 
@@ -105,6 +106,18 @@ def test_frames_smaller_than_a_vector_and_many_channels_take_torch() -> None:
     assert is_for_kernel(torch.zeros(1, 1, 9, 1, wide), torch.zeros(1, 1, 3, 1, 1))
     assert not is_for_kernel(torch.zeros(1, 16, 9, 9, 9), torch.zeros(16, 16, 3, 1, 1))
     assert not is_for_kernel(torch.zeros(1, 1, 9, 9, 9), torch.zeros(1, 1, 3, 1, 1, dtype=torch.float64))
+
+
+@pytest.mark.parametrize(("shape", "size", "bias"), [
+    ((1, 1, 9, 1, BYTES // 8 - 1), (1, 1, 3, 1, 1), 1), ((1, 1, 9, 3, 99), (1, 1, 3, 4, 1), 1),  # no place for a vector
+    ((1, 1, 9, 9, 9), (1, 1, 10, 1, 1), 1), ((1, 1, 9, 9, 9), (1, 1, 1, 1, 10), 1), ((1, 2, 9, 9, 9), (1, 3, 3, 1, 1), 1),
+    ((1, 1, 9, 9, 9), (2, 1, 3, 1, 1), 1)])
+def test_the_kernel_refuses_what_does_not_fit(shape: tuple[int, ...], size: tuple[int, ...], bias: int) -> None:
+    x, w, _ = case(shape, size)
+    with pytest.raises(InputError, match=r"convolution: needs x \(batch, in, time, y, x\), .* \(got "):
+        convolution(x, w, torch.zeros(bias, dtype=x.dtype))
+    with pytest.raises(InputError, match="convolution: needs"):  # two dtypes
+        convolution(torch.zeros(1, 1, 9, 9, 9), torch.zeros(1, 1, 3, 1, 1, dtype=torch.float64), torch.zeros(1))
 
 
 def test_the_operator_says_its_shapes() -> None:

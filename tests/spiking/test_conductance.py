@@ -10,7 +10,7 @@ import pytest
 import torch
 from scipy.integrate import solve_ivp
 
-from neurosim import SIGNAL, Layer, ParameterError, Resolution
+from neurosim import SIGNAL, InputError, Layer, ParameterError, Resolution
 from neurosim.functional.conductance import linoid
 from neurosim.spiking import AdaptiveExponential, FitzHughNagumo, HodgkinHuxley
 
@@ -114,6 +114,14 @@ def test_adaptive_exponential_leaves_no_trace_of_the_runaway() -> None:
     counts.sum().backward()
     assert counts.sum() > 5 and x.grad.isfinite().all() and (x.grad != 0).any()
     assert 0 < float(state["w"].detach()) < 20 * 80.5e-12
+
+
+def test_adaptive_exponential_refuses_float16_where_its_values_are_nought() -> None:
+    with pytest.raises(ParameterError, match=r"AdaptiveExponential\.dtype: must not be float16: .* none below 6e-8"):
+        AdaptiveExponential(SIGNAL, dtype=torch.float16)
+    x = torch.full((100, 1), 3e-9)
+    with pytest.raises(InputError, match=r"AdaptiveExponential: the dtype must not be float16: .* take float32"):
+        AdaptiveExponential(SIGNAL).half()(x.half())
 
 
 @pytest.mark.parametrize("name", ["fhn", "hh"])
