@@ -108,9 +108,12 @@ def ltc_network(values: Tensor, wires: Tensor, synapses: int, v: Tensor, u: Tens
     Args: see `kernels.ltc.reference`.
     Returns: potentials (batch, time, units) and outputs (batch, time, outputs) after every step.
     """
-    # What is kept is for the backward pass of the compiled code.
-    keep = (torch.is_grad_enabled() and u.device.type == "cpu"
-            and (values.requires_grad or v.requires_grad or u.requires_grad or timespans.requires_grad))
+    keep = 0  # what is kept is for the backward pass of the compiled code
+    if torch.is_grad_enabled() and u.device.type == "cpu":
+        if timespans.requires_grad:
+            keep = 3
+        elif values.requires_grad or v.requires_grad or u.requires_grad:
+            keep = 2
     vs, y, _ = ltc(u, timespans, v, values, wires, synapses, unfolds, epsilon, positive, input_map, output_map, outputs, keep)
     return vs, y
 

@@ -42,6 +42,7 @@ class Primitive(Compiled):
 lanes = Primitive("lanes", "lanes(array): number of elements of the array's dtype in a vector.")
 vload = Primitive("vload", "vload(array, index): consecutive elements.")
 vstore = Primitive("vstore", "vstore(array, index, vector): writes consecutive elements.")
+vprefetch = Primitive("vprefetch", "vprefetch(array, index): asks for the cache line of an element, which need not exist.")
 vsplat = Primitive("vsplat", "vsplat(array, index): one element in every lane.")
 vgather = Primitive("vgather", "vgather(array, base, indices, index, same): array[base + i] for consecutive i of the "
                     "int32 array `indices`; `same` tells that they are all equal.")

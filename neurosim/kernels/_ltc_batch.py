@@ -3,8 +3,9 @@
 The work is cut into blocks of that many sequences. Synapses are walked in the order of their targets; each needs one
 load of presynaptic potentials and four numbers of its own. See `ltc.reference` for the equations and the arguments.
 
-A frame of the tape holds the potentials of a block before a sub-step, and how they change in it: slope and `inverse`,
-1 / (cm + h d). With these the backward pass needs neither numerators and denominators nor a division.
+A frame of the tape has up to three parts: the potentials of a block before a sub-step, `inverse`, 1 / (cm + h d), and the
+slope of the potentials, which only the gradient of the time spans needs. With these the backward pass needs neither
+numerators and denominators nor a division.
 """
 
 from __future__ import annotations
@@ -15,37 +16,34 @@ from typing import Any
 import numpy as np
 
 from ._jit import compiled
-from ._lanes import EXACT, clear, lanes, vadd_sums, vconstant, vectors, vload, vlogistic2, vsplat, vstore, vsum
+from ._lanes import EXACT, clear, lanes, vadd_sums, vconstant, vectors, vload, vlogistic2, vprefetch, vsplat, vstore, vsum
 from ._ltc_values import acting, map_outputs, mapping
 
 LOG2E = 1 / math.log(2)
-FORWARD, BACKWARD = 4, 5  # numbers kept for a synapse: see `pack`
+NUMBERS = 4  # kept for a synapse: see `pack`
 WIDE_SUMS = 2**21  # bytes: while they stay in the cache, adding to vectors is faster than adding up their lanes each time
 
 
 @compiled(fastmath=EXACT)
-def pack(values: Any, wires: Any, first: int, units: int, columns: int) -> Any:
+def pack(values: Any, wires: Any, first: int, units: int, back: bool) -> Any:
     """Numbers of every synapse side by side, and where the synapses of each neuron start.
 
     Args:
         values: w, sigma, mu, erev, (4, synapses).
         wires: sources and targets; those of these synapses begin at `first`.
-        columns: which numbers: `FORWARD` a, b, w, w erev, or `BACKWARD` a, b, mu, erev, w sigma, of each, so that
-            w / (1 + 2**(a v - b)) is its conductance.
-    Returns: (synapses * columns,) numbers; (units + 1,) starts.
+        back: which numbers: a, a mu, w, w erev, or for the backward pass a, mu, erev, w sigma, of each, so that
+            w / (1 + 2**(a (v - mu))) is its conductance.
+    Returns: (synapses * NUMBERS,) numbers; (units + 1,) starts.
     """
     count = values.shape[1]
-    packed = np.empty(count * columns, values.dtype)
+    packed = np.empty(count * NUMBERS, values.dtype)
     starts = np.zeros(units + 1, np.int64)
     slope = values.dtype.type(-LOG2E)
     for s in range(count):
         w, sigma, mu, erev = values[0, s], values[1, s], values[2, s], values[3, s]
-        at = s * columns
-        packed[at], packed[at + 1] = slope * sigma, slope * sigma * mu
-        if columns == FORWARD:
-            packed[at + 2], packed[at + 3] = w, w * erev
-        else:
-            packed[at + 2], packed[at + 3], packed[at + 4] = mu, erev, w * sigma
+        at = s * NUMBERS
+        packed[at], packed[at + 1] = slope * sigma, mu if back else slope * sigma * mu
+        packed[at + 2], packed[at + 3] = (erev, w * sigma) if back else (w, w * erev)
         starts[wires[1, first + s] + 1] += 1
     for j in range(units):
         starts[j + 1] += starts[j]
@@ -104,17 +102,17 @@ def sensory_drive(x: Any, packed: Any, starts: Any, wires: Any, wire: int, neuro
         n = vsplat(neurons, j) * vsplat(neurons, units + j)
         d = vsplat(neurons, j) + vconstant(x, epsilon)
         for s in range(starts[j], starts[j + 1]):
-            g = conductance(packed, s * FORWARD, vload(x, wires[0, wire + s] * width))
-            d = d + vsplat(packed, s * FORWARD + 2) * g
-            n = n + vsplat(packed, s * FORWARD + 3) * g
+            g = conductance(packed, s * NUMBERS, vload(x, wires[0, wire + s] * width))
+            d = d + vsplat(packed, s * NUMBERS + 2) * g
+            n = n + vsplat(packed, s * NUMBERS + 3) * g
         vstore(n0, j * width, n)
         vstore(d0, j * width, d)
 
 
 @compiled(fastmath=EXACT, allocates=False)
-def forward_substep(tape: Any, now: int, then: int, h: Any, n0: Any, d0: Any, neurons: Any, packed: Any, starts: Any,
-                    wires: Any) -> None:
-    """A sub-step from the frame tape[now:] to the one at tape[then:]."""
+def forward_substep(tape: Any, now: int, then: int, parts: int, h: Any, n0: Any, d0: Any, neurons: Any, packed: Any,
+                    starts: Any, wires: Any) -> None:
+    """A sub-step from the frame tape[now:], of so many parts, to the one at tape[then:]."""
     width = lanes(tape)
     units = neurons.shape[1]
     size = units * width
@@ -122,38 +120,40 @@ def forward_substep(tape: Any, now: int, then: int, h: Any, n0: Any, d0: Any, ne
     for j in range(units):
         n, d = vload(n0, j * width), vload(d0, j * width)
         for s in range(starts[j], starts[j + 1]):
-            g = conductance(packed, s * FORWARD, vload(tape, now + wires[0, s] * width))
-            d = d + vsplat(packed, s * FORWARD + 2) * g
-            n = n + vsplat(packed, s * FORWARD + 3) * g
+            g = conductance(packed, s * NUMBERS, vload(tape, now + wires[0, s] * width))
+            d = d + vsplat(packed, s * NUMBERS + 2) * g
+            n = n + vsplat(packed, s * NUMBERS + 3) * g
         before = vload(tape, now + j * width)
         inverse = vconstant(tape, 1.0) / (vsplat(neurons, 2 * units + j) + step * d)
         slope = (n - before * d) * inverse
-        vstore(tape, now + size + j * width, slope)
-        vstore(tape, now + 2 * size + j * width, inverse)
+        if parts > 1:
+            vstore(tape, now + size + j * width, inverse)
+        if parts > 2:
+            vstore(tape, now + 2 * size + j * width, slope)
         vstore(tape, then + j * width, before + step * slope)
 
 
 @compiled(fastmath=EXACT)
 def forward_rows(start: int, stop: int, u: Any, timespans: Any, v0: Any, values: Any, wires: Any, synapses: int,
-                   unfolds: int, epsilon: float, positive: int, input_map: int, output_map: int, frames: int,
-                   tape: Any, vs: Any, y: Any) -> None:
+                   unfolds: int, epsilon: float, positive: int, input_map: int, output_map: int, parts: int,
+                   frames: int, tape: Any, vs: Any, y: Any) -> None:
     """Blocks `start` to `stop` of sequences; fills those of vs (batch, time, units) and y (batch, time, outputs).
 
-    tape: `frames` frames for each block, that before the first and that after every sub-step; where these are too few,
-    they are used in turn.
+    tape: `frames` frames of `parts` parts for each block, that before the first and that after every sub-step; where these
+    are too few, they are used in turn.
     """
     width = lanes(v0)
     rows, time, inputs = u.shape
     units, sensory = v0.shape[1], wires.shape[1] - synapses
     neurons, of_synapses, of_sensory = acting(values, units, synapses, sensory, positive)
-    packed, starts = pack(of_synapses, wires, 0, units, FORWARD)
-    packed_inputs, input_starts = pack(of_sensory, wires, synapses, units, FORWARD)
+    packed, starts = pack(of_synapses, wires, 0, units, False)
+    packed_inputs, input_starts = pack(of_sensory, wires, synapses, units, False)
     maps = 3 * units + 4 * (synapses + sensory)
     input_weight = mapping(values, maps, input_map, inputs)
     output_weight = mapping(values, maps + input_map * inputs, output_map, y.shape[2])
     x, length = vectors(inputs * width, u), vectors(width, u)
     n0, d0 = vectors(units * width, u), vectors(units * width, u)
-    size = 3 * units * width
+    size = parts * units * width
     for block in range(start, stop):
         first, base = block * width, block * frames
         gather_rows(v0, first, tape, base * size)
@@ -163,68 +163,92 @@ def forward_rows(start: int, stop: int, u: Any, timespans: Any, v0: Any, values:
             sensory_drive(x, packed_inputs, input_starts, wires, synapses, neurons, epsilon, n0, d0)
             for done in range(t * unfolds, (t + 1) * unfolds):
                 now, then = base + done % frames, base + (done + 1) % frames
-                forward_substep(tape, now * size, then * size, length, n0, d0, neurons, packed, starts, wires)
+                forward_substep(tape, now * size, then * size, parts, length, n0, d0, neurons, packed, starts, wires)
             scatter_rows(tape, (base + (t + 1) * unfolds % frames) * size, first, vs[:, t])
         map_outputs(vs, output_weight, y, first, min(first + width, rows))
 
 
 @compiled(fastmath=EXACT, allocates=False)
-def add_four(sums: Any, at: int, wide: bool, a: Any, b: Any, c: Any, d: Any) -> None:
-    """Adds four vectors to the sums number `at` and up; `wide`: a sum has a vector, not a number."""
-    if wide:
-        width = lanes(sums)
-        to = at * width
-        vstore(sums, to, vload(sums, to) + a)
-        vstore(sums, to + width, vload(sums, to + width) + b)
-        vstore(sums, to + 2 * width, vload(sums, to + 2 * width) + c)
-        vstore(sums, to + 3 * width, vload(sums, to + 3 * width) + d)
-    else:
-        vadd_sums(sums, at, a, b, c, d)
+def add_wide(sums: Any, at: int, a: Any, b: Any, c: Any, d: Any) -> None:
+    """Adds four vectors to the vectors number 4 * at and up."""
+    width = lanes(sums)
+    to = 4 * at * width
+    vstore(sums, to, vload(sums, to) + a)
+    vstore(sums, to + width, vload(sums, to + width) + b)
+    vstore(sums, to + 2 * width, vload(sums, to + 2 * width) + c)
+    vstore(sums, to + 3 * width, vload(sums, to + 3 * width) + d)
 
 
 @compiled(fastmath=EXACT, allocates=False)
-def add_synapse(sums: Any, at: int, wide: bool, packed: Any, s: int, q: Any, e: Any, before: Any) -> Any:
-    """Gradient through one synapse: adds its four sums, returns that of the presynaptic potential `before`.
+def through_synapse(packed: Any, s: int, before: Any, q: Any, e: Any) -> Any:
+    """Gradients of four sums of a synapse (see `collect`), and of the presynaptic potential `before`.
 
     q and e are the gradients of the numerator and denominator of the neuron that it ends on.
     """
-    to, at = at + s * 4, s * BACKWARD
-    g = conductance(packed, at, before)
-    of_w = vsplat(packed, at + 3) * q + e
+    at = s * NUMBERS
+    apart = before - vsplat(packed, at + 1)
+    g = vlogistic2(vsplat(packed, at) * apart)
+    of_w = vsplat(packed, at + 2) * q + e
     z = of_w * (g - g * g)
-    add_four(sums, to, wide, of_w * g, z * (before - vsplat(packed, at + 2)), z, q * g)
-    return z * vsplat(packed, at + 4)
+    return of_w * g, z * apart, z, q * g, z * vsplat(packed, at + 3)
 
 
 @compiled(fastmath=EXACT, allocates=False)
-def backward_substep(tape: Any, now: int, then: int, h: Any, neurons: Any, packed: Any, starts: Any, wires: Any,
+def add_synapses(first: int, stop: int, packed: Any, wires: Any, wire: int, x: Any, now: int, q: Any, e: Any, grad: Any,
+                 sums: Any, at: int, wide: bool) -> None:
+    """Gradient through the synapses `first` to `stop` of one neuron: adds their four sums, and to `grad`, that of x[now:].
+
+    Args:
+        wires: the source of the first synapse of this kind is wires[0, wire].
+        q, e: as for `through_synapse`.
+        at: number of the sums of the first synapse of this kind.
+        wide: whether a sum has a vector, not a number; decided once, since the loop is as short as it can be.
+    """
+    width = lanes(x)
+    if wide:
+        for s in range(first, stop):
+            i = wires[0, wire + s] * width
+            of_w, of_sigma, of_mu, of_erev, back = through_synapse(packed, s, vload(x, now + i), q, e)
+            add_wide(sums, at + s, of_w, of_sigma, of_mu, of_erev)
+            vstore(grad, i, vload(grad, i) + back)
+    else:
+        for s in range(first, stop):
+            i = wires[0, wire + s] * width
+            of_w, of_sigma, of_mu, of_erev, back = through_synapse(packed, s, vload(x, now + i), q, e)
+            vadd_sums(sums, 4 * (at + s), of_w, of_sigma, of_mu, of_erev)
+            vstore(grad, i, vload(grad, i) + back)
+
+
+@compiled(fastmath=EXACT, allocates=False)
+def backward_substep(tape: Any, now: int, parts: int, h: Any, neurons: Any, packed: Any, starts: Any, wires: Any,
                      grad: Any, q: Any, e: Any, grad_n0: Any, grad_d0: Any, grad_cm: Any, grad_h: Any, sums: Any,
                      wide: bool) -> None:
-    """Turns the gradient `grad` of the potentials tape[then:] into that of tape[now:], those before; adds the others."""
+    """Turns the gradient `grad` of the potentials after a sub-step into that of tape[now:], those before; adds the others."""
     width = lanes(tape)
     units = neurons.shape[1]
     size = units * width
+    then = now + parts * size
     step, of_h = vload(h, 0), vload(grad_h, 0)
     for j in range(units):
         at = j * width
-        cm, slope = vsplat(neurons, 2 * units + j), vload(tape, now + size + at)
-        share = vload(grad, at) * vload(tape, now + 2 * size + at)
+        for part in range(parts):  # of the frame that comes next: read backwards, the machine would not guess it
+            vprefetch(tape, now + (part - parts) * size + at)
+        cm, before, after = vsplat(neurons, 2 * units + j), vload(tape, now + at), vload(tape, then + at)
+        share = vload(grad, at) * vload(tape, now + size + at)
         of_n = share * step
-        of_d = -of_n * vload(tape, then + at)
-        of_h = of_h + share * cm * slope
+        of_d = -of_n * after
         vstore(q, at, of_n)
         vstore(e, at, of_d)
         vstore(grad_n0, at, vload(grad_n0, at) + of_n)
         vstore(grad_d0, at, vload(grad_d0, at) + of_d)
-        vstore(grad_cm, at, vload(grad_cm, at) - of_n * slope)
+        vstore(grad_cm, at, vload(grad_cm, at) + share * (before - after))
+        if parts > 2:
+            of_h = of_h + share * cm * vload(tape, now + 2 * size + at)
         vstore(grad, at, share * cm)
     vstore(grad_h, 0, of_h)
     for j in range(units):
-        of_n, of_d = vload(q, j * width), vload(e, j * width)
-        for s in range(starts[j], starts[j + 1]):
-            i = wires[0, s] * width
-            back = add_synapse(sums, units * 4, wide, packed, s, of_n, of_d, vload(tape, now + i))
-            vstore(grad, i, vload(grad, i) + back)
+        add_synapses(starts[j], starts[j + 1], packed, wires, 0, tape, now, vload(q, j * width), vload(e, j * width), grad,
+                     sums, units, wide)
 
 
 @compiled(fastmath=EXACT, allocates=False)
@@ -236,11 +260,12 @@ def backward_inputs(x: Any, neurons: Any, packed: Any, starts: Any, wires: Any, 
     clear(grad_x)
     for j in range(units):
         q, e = vload(grad_n0, j * width), vload(grad_d0, j * width)
-        add_four(sums, j * 4, wide, q * vsplat(neurons, units + j) + e, q * vsplat(neurons, j), vload(grad_cm, j * width), q)
-        for s in range(starts[j], starts[j + 1]):
-            i = wires[0, wire + s] * width
-            back = add_synapse(sums, (units + wire) * 4, wide, packed, s, q, e, vload(x, i))
-            vstore(grad_x, i, vload(grad_x, i) + back)
+        of_gleak, of_vleak, of_cm = q * vsplat(neurons, units + j) + e, q * vsplat(neurons, j), vload(grad_cm, j * width)
+        if wide:
+            add_wide(sums, j, of_gleak, of_vleak, of_cm, q)
+        else:
+            vadd_sums(sums, 4 * j, of_gleak, of_vleak, of_cm, q)
+        add_synapses(starts[j], starts[j + 1], packed, wires, wire, x, 0, q, e, grad_x, sums, units + wire, wide)
 
 
 @compiled(fastmath=EXACT)
@@ -262,21 +287,22 @@ def collect(sums: Any, synapses: Any, sensory: Any, units: int, grads: Any) -> N
 
 
 @compiled(fastmath=EXACT)
-def backward_rows(start: int, stop: int, parts: int, u: Any, timespans: Any, values: Any, wires: Any, synapses: int,
-                    unfolds: int, positive: int, input_map: int, tape: Any, grad: Any, grad_u: Any,
+def backward_rows(start: int, stop: int, sets: int, u: Any, timespans: Any, values: Any, wires: Any, synapses: int,
+                    unfolds: int, positive: int, input_map: int, parts: int, tape: Any, grad: Any, grad_u: Any,
                     grad_timespans: Any, grad_v: Any, grads: Any) -> None:
-    """Every `parts`-th block of sequences, beginning with `start`, ..., `stop` - 1.
+    """Every `sets`-th block of sequences, beginning with `start`, ..., `stop` - 1.
 
-    tape: as `forward_rows` left it, with all frames. grad: (batch, time, units), gradient of its `vs`. The last four
-    arguments are filled: grad_u with the gradient of the mapped inputs; grads (parts, values) with those of what acts, a
-    row for each part, so that they do not depend on the number of threads.
+    tape: as `forward_rows` left it, with all frames, of two parts or three. grad: (batch, time, units), gradient of its
+    `vs`. The last four arguments are filled: grad_u with the gradient of the mapped inputs; grad_timespans with zeros when
+    there are but two parts; grads (sets, values) with those of what acts, a row for each set of blocks, so that they do not
+    depend on the number of threads.
     """
     width = lanes(u)
     rows, time, inputs = u.shape
     units, sensory = grad.shape[2], wires.shape[1] - synapses
     neurons, of_synapses, of_sensory = acting(values, units, synapses, sensory, positive)
-    packed, starts = pack(of_synapses, wires, 0, units, BACKWARD)
-    packed_inputs, input_starts = pack(of_sensory, wires, synapses, units, BACKWARD)
+    packed, starts = pack(of_synapses, wires, 0, units, True)
+    packed_inputs, input_starts = pack(of_sensory, wires, synapses, units, True)
     input_weight = mapping(values, 3 * units + 4 * (synapses + sensory), input_map, inputs)
     size = units * width
     x, grad_x = vectors(inputs * width, u), vectors(inputs * width, u)
@@ -286,9 +312,9 @@ def backward_rows(start: int, stop: int, parts: int, u: Any, timespans: Any, val
     count = 4 * (units + synapses + sensory)
     wide = count * width * u.itemsize <= WIDE_SUMS
     sums = vectors(count * width if wide else count, u)
-    for part in range(start, stop):
+    for group in range(start, stop):
         clear(sums)
-        for block in range(part, (rows + width - 1) // width, parts):
+        for block in range(group, (rows + width - 1) // width, sets):
             first = block * width
             clear(a)
             for t in range(time - 1, -1, -1):
@@ -302,8 +328,8 @@ def backward_rows(start: int, stop: int, parts: int, u: Any, timespans: Any, val
                 clear(grad_cm)
                 clear(of_length)
                 for done in range((t + 1) * unfolds - 1, t * unfolds - 1, -1):
-                    now = (block * (time * unfolds + 1) + done) * 3 * size
-                    backward_substep(tape, now, now + 3 * size, length, neurons, packed, starts, wires, a, q, e,
+                    now = (block * (time * unfolds + 1) + done) * parts * size
+                    backward_substep(tape, now, parts, length, neurons, packed, starts, wires, a, q, e,
                                      grad_n0, grad_d0, grad_cm, of_length, sums, wide)
                 backward_inputs(x, neurons, packed_inputs, input_starts, wires, synapses, grad_n0, grad_d0, grad_cm,
                                 grad_x, sums, wide)
@@ -314,4 +340,4 @@ def backward_rows(start: int, stop: int, parts: int, u: Any, timespans: Any, val
         if wide:
             for i in range(count):
                 sums[i] = vsum(vload(sums, i * width))
-        collect(sums, of_synapses, of_sensory, units, grads[part])
+        collect(sums, of_synapses, of_sensory, units, grads[group])

@@ -3,7 +3,7 @@
 The neurons are sorted by the number of their synapses and cut into blocks of as many as a vector has lanes; the k-th
 synapses of the neurons of a block make up a slot. Neurons with fewer synapses than the first of their block get empty
 ones, of conductance 0, whose source is an extra potential that is always 0. See `ltc.reference` for the equations and
-arguments, `_ltc_batch` for the tape: here a frame has the potentials, the extra one, slopes and inverses.
+arguments, `_ltc_batch` for the tape: here the potentials of a frame end with the extra one.
 """
 
 from __future__ import annotations
@@ -166,9 +166,9 @@ def sensory_drive(x: Any, packed: Any, first: Any, places: Any, same: Any, neuro
 
 
 @compiled(fastmath=EXACT, allocates=False)
-def forward_substep(tape: Any, now: int, then: int, h: Any, n0: Any, d0: Any, neurons: Any, packed: Any, first: Any,
-                    places: Any, same: Any) -> None:
-    """A sub-step from the frame tape[now:] to the one at tape[then:]."""
+def forward_substep(tape: Any, now: int, then: int, parts: int, h: Any, n0: Any, d0: Any, neurons: Any, packed: Any,
+                    first: Any, places: Any, same: Any) -> None:
+    """A sub-step from the frame tape[now:], of so many parts, to the one at tape[then:]."""
     width = lanes(tape)
     padded = neurons.shape[1]
     step = vsplat(h, 0)
@@ -182,20 +182,22 @@ def forward_substep(tape: Any, now: int, then: int, h: Any, n0: Any, d0: Any, ne
         before = vload(tape, now + j)
         inverse = vconstant(tape, 1.0) / (vload(neurons, 2 * padded + j) + step * d)
         slope = (n - before * d) * inverse
-        vstore(tape, now + padded + width + j, slope)
-        vstore(tape, now + 2 * padded + width + j, inverse)
+        if parts > 1:
+            vstore(tape, now + padded + width + j, inverse)
+        if parts > 2:
+            vstore(tape, now + 2 * padded + width + j, slope)
         vstore(tape, then + j, before + step * slope)
     tape[then + padded] = 0
 
 
 @compiled(fastmath=EXACT)
 def forward_rows(start: int, stop: int, u: Any, timespans: Any, v0: Any, values: Any, wires: Any, synapses: int,
-                 unfolds: int, epsilon: float, positive: int, input_map: int, output_map: int, frames: int, tape: Any,
-                 vs: Any, y: Any) -> None:
+                 unfolds: int, epsilon: float, positive: int, input_map: int, output_map: int, parts: int, frames: int,
+                 tape: Any, vs: Any, y: Any) -> None:
     """Sequences `start` to `stop`; fills those of vs (batch, time, units) and y (batch, time, outputs).
 
-    tape: `frames` frames for each sequence, that before the first and that after every sub-step; where these are too
-    few, they are used in turn.
+    tape: `frames` frames of `parts` parts for each sequence, that before the first and that after every sub-step; where
+    these are too few, they are used in turn.
     """
     width = lanes(u)
     time, inputs, units = u.shape[1], u.shape[2], v0.shape[1]
@@ -212,7 +214,7 @@ def forward_rows(start: int, stop: int, u: Any, timespans: Any, v0: Any, values:
     maps = 3 * units + 4 * wires.shape[1]
     input_weight = mapping(values, maps, input_map, inputs)
     output_weight = mapping(values, maps + input_map * inputs, output_map, y.shape[2])
-    size = 3 * padded + width
+    size = parts * padded + width
     x, h = np.zeros(inputs + 1, u.dtype), vectors(1, u)
     n0, d0 = vectors(padded, u), vectors(padded, u)
     for row in range(start, stop):
@@ -226,7 +228,7 @@ def forward_rows(start: int, stop: int, u: Any, timespans: Any, v0: Any, values:
             sensory_drive(x, of_inputs, input_first, input_places, input_same, neurons, epsilon, n0, d0)
             for done in range(t * unfolds, (t + 1) * unfolds):
                 now, then = base + done % frames, base + (done + 1) % frames
-                forward_substep(tape, now * size, then * size, h, n0, d0, neurons, packed, first, places, same)
+                forward_substep(tape, now * size, then * size, parts, h, n0, d0, neurons, packed, first, places, same)
             last = (base + (t + 1) * unfolds % frames) * size
             for i in range(units):
                 vs[row, t, order[i]] = tape[last + i]
@@ -259,25 +261,27 @@ def add_slots(block: int, packed: Any, first: Any, places: Any, same: Any, v: An
 
 
 @compiled(fastmath=EXACT, allocates=False)
-def backward_substep(tape: Any, now: int, then: int, h: Any, neurons: Any, packed: Any, first: Any, places: Any,
+def backward_substep(tape: Any, now: int, parts: int, h: Any, neurons: Any, packed: Any, first: Any, places: Any,
                      same: Any, grad: Any, q: Any, e: Any, grad_n0: Any, grad_d0: Any, grad_h: Any,
                      neuron_sums: Any, sums: Any) -> None:
-    """Turns the gradient `grad` of the potentials tape[then:] into that of tape[now:], those before; adds the others."""
+    """Turns the gradient `grad` of the potentials after a sub-step into that of tape[now:], those before; adds the others."""
     width = lanes(tape)
     padded = neurons.shape[1]
+    then = now + parts * padded + width
     step, of_h = vsplat(h, 0), vload(grad_h, 0)
     for j in range(0, padded, width):
-        cm, slope = vload(neurons, 2 * padded + j), vload(tape, now + padded + width + j)
-        share = vload(grad, j) * vload(tape, now + 2 * padded + width + j)
+        cm, before, after = vload(neurons, 2 * padded + j), vload(tape, now + j), vload(tape, then + j)
+        share = vload(grad, j) * vload(tape, now + padded + width + j)
         of_n = share * step
-        of_d = -of_n * vload(tape, then + j)
-        of_h = of_h + share * cm * slope
+        of_d = -of_n * after
         vstore(q, j, of_n)
         vstore(e, j, of_d)
         vstore(grad_n0, j, vload(grad_n0, j) + of_n)
         vstore(grad_d0, j, vload(grad_d0, j) + of_d)
         vstore(grad, j, share * cm)
-        vstore(neuron_sums, 2 * padded + j, vload(neuron_sums, 2 * padded + j) - of_n * slope)
+        vstore(neuron_sums, 2 * padded + j, vload(neuron_sums, 2 * padded + j) + share * (before - after))
+        if parts > 2:
+            of_h = of_h + share * cm * vload(tape, now + 2 * padded + width + j)
     vstore(grad_h, 0, of_h)
     for block in range(len(first) - 1):
         add_slots(block, packed, first, places, same, tape, now, q, e, grad, sums)
@@ -323,10 +327,10 @@ def collect(neuron_sums: Any, order: Any, sums: Any, numbers: Any, sensory_sums:
 
 
 @compiled(fastmath=EXACT)
-def backward_rows(start: int, stop: int, parts: int, u: Any, timespans: Any, values: Any, wires: Any, synapses: int,
-                  unfolds: int, positive: int, input_map: int, tape: Any, grad: Any, grad_u: Any, grad_timespans: Any,
-                  grad_v: Any, grads: Any) -> None:
-    """Every `parts`-th sequence, beginning with `start`, ..., `stop` - 1; else as `_ltc_batch.backward_rows`."""
+def backward_rows(start: int, stop: int, sets: int, u: Any, timespans: Any, values: Any, wires: Any, synapses: int,
+                  unfolds: int, positive: int, input_map: int, parts: int, tape: Any, grad: Any, grad_u: Any,
+                  grad_timespans: Any, grad_v: Any, grads: Any) -> None:
+    """Every `sets`-th sequence, beginning with `start`, ..., `stop` - 1; else as `_ltc_batch.backward_rows`."""
     width = lanes(u)
     rows, time, inputs = u.shape
     units, sensory = grad.shape[2], wires.shape[1] - synapses
@@ -341,7 +345,7 @@ def backward_rows(start: int, stop: int, parts: int, u: Any, timespans: Any, val
                                                                  padded, width)
     of_inputs = pack(of_sensory, input_numbers, BACKWARD, width)
     input_weight = mapping(values, 3 * units + 4 * wires.shape[1], input_map, inputs)
-    size = 3 * padded + width
+    size = parts * padded + width
     x, grad_x = np.zeros((len(input_first) - 1) * width, u.dtype), vectors((len(input_first) - 1) * width, u)
     h, of_length = vectors(1, u), vectors(width, u)
     a, q, e = vectors(padded, u), vectors(padded + 1, u), vectors(padded + 1, u)
@@ -349,11 +353,11 @@ def backward_rows(start: int, stop: int, parts: int, u: Any, timespans: Any, val
     q[padded], e[padded] = 0, 0
     neuron_sums = vectors(3 * padded, u)
     sums, input_sums = vectors(4 * len(numbers), u), vectors(4 * len(input_numbers), u)
-    for part in range(start, stop):
+    for group in range(start, stop):
         clear(neuron_sums)
         clear(sums)
         clear(input_sums)
-        for row in range(part, rows, parts):
+        for row in range(group, rows, sets):
             clear(a)
             for t in range(time - 1, -1, -1):
                 read_inputs(u, row, t, input_weight, x)
@@ -365,7 +369,7 @@ def backward_rows(start: int, stop: int, parts: int, u: Any, timespans: Any, val
                 clear(of_length)
                 for done in range((t + 1) * unfolds - 1, t * unfolds - 1, -1):
                     now = (row * (time * unfolds + 1) + done) * size
-                    backward_substep(tape, now, now + size, h, neurons, packed, first, places, same, a, q, e, grad_n0,
+                    backward_substep(tape, now, parts, h, neurons, packed, first, places, same, a, q, e, grad_n0,
                                      grad_d0, of_length, neuron_sums, sums)
                 backward_inputs(x, neurons, of_inputs, input_first, input_places, input_same, grad_n0, grad_d0, grad_x,
                                 neuron_sums, input_sums)
@@ -375,4 +379,4 @@ def backward_rows(start: int, stop: int, parts: int, u: Any, timespans: Any, val
             for i in range(units):
                 grad_v[row, order[i]] = a[i]
         collect(neuron_sums, order, sums, numbers, input_sums, input_numbers, of_synapses, of_sensory, width,
-                grads[part])
+                grads[group])

@@ -16,7 +16,7 @@ from ._ltc_values import CLAMP, LEAST_CM, SOFTPLUS, acting_back, in_order, input
 from ._op import make_op
 from ._pool import each_row
 
-PARTS = 16  # partial sums of the gradients; their number must not depend on the number of threads
+SETS = 16  # partial sums of the gradients; their number must not depend on the number of threads
 
 
 def conductances(v: Tensor, synapses: Tensor, source: Tensor) -> Tensor:
@@ -80,7 +80,7 @@ class Network(NamedTuple):
 
 def reference(u: Tensor, timespans: Tensor, v: Tensor, values: Tensor, wires: Tensor, synapses: int, unfolds: int,
               epsilon: float, positive: int, input_map: int, output_map: int, outputs: int,
-              keep: bool) -> tuple[Tensor, Tensor, Tensor]:
+              keep: int) -> tuple[Tensor, Tensor, Tensor]:
     """Potentials after every step of a liquid time-constant network, and its outputs.
 
     With h = timespan / unfolds, N and D the sums of `drive` plus those of the inputs and of the leak,
@@ -100,7 +100,8 @@ def reference(u: Tensor, timespans: Tensor, v: Tensor, values: Tensor, wires: Te
         positive: what makes gleak, cm and w positive: 0 nothing (they are), 1 softplus, 2 clamp (cm at 1e-6).
         input_map, output_map: 0 none, 1 weight, 2 weight and bias.
         outputs: how many neurons, the first ones, are outputs.
-        keep: whether to keep what the compiled backward pass needs; without it that runs the forward pass once more.
+        keep: how many numbers of every neuron and sub-step to keep for the compiled backward pass: 2, or 3 if the time spans
+            need a gradient; with fewer than it needs it runs the forward pass once more.
     Returns: (batch, time, units), (batch, time, outputs), and what was kept: no gradient passes through it.
     Reference: Lechner et al., Neural circuit policies, 2020; Hasani et al., Liquid time-constant networks, 2021.
     """
@@ -124,15 +125,15 @@ def reference(u: Tensor, timespans: Tensor, v: Tensor, values: Tensor, wires: Te
 
 def shapes(u: Tensor, timespans: Tensor, v: Tensor, values: Tensor, wires: Tensor, synapses: int, unfolds: int,
            epsilon: float, positive: int, input_map: int, output_map: int, outputs: int,
-           keep: bool) -> tuple[Tensor, Tensor, Tensor]:
+           keep: int) -> tuple[Tensor, Tensor, Tensor]:
     """Outputs of `reference`, empty."""
     return (u.new_empty(u.shape[0], u.shape[1], v.shape[1]), u.new_empty(u.shape[0], u.shape[1], outputs),
             u.new_empty(tape_length(u, v, unfolds, keep)))
 
 
-def tape_length(u: Any, v: Any, unfolds: int, keep: bool) -> int:
+def tape_length(u: Any, v: Any, unfolds: int, keep: int) -> int:
     """Size of the frames before the first and after every sub-step, as the compiled code arranges them."""
-    return Rows.split(v.shape[0], v.dtype).frame(v) * (u.shape[1] * unfolds + 1) if keep else 0
+    return Rows.split(v.shape[0], v.dtype).frame(v, keep) * (u.shape[1] * unfolds + 1) if keep else 0
 
 
 class Rows(NamedTuple):
@@ -151,18 +152,19 @@ class Rows(NamedTuple):
         alone = max(batch - blocks * width, 0)
         return cls(blocks, batch - alone, alone, width)
 
-    def frame(self, v: Any) -> int:
-        """Size of a frame of the tape of all sequences."""
-        return self.frame_together(v) + self.alone * (3 * (v.shape[1] + -v.shape[1] % self.width) + self.width)
+    def frame(self, v: Any, parts: int) -> int:
+        """Size of a frame of so many parts of the tape of all sequences."""
+        padded = v.shape[1] + -v.shape[1] % self.width
+        return self.frame_together(v, parts) + self.alone * (parts * padded + self.width)
 
-    def frame_together(self, v: Any) -> int:
+    def frame_together(self, v: Any, parts: int) -> int:
         """Size of a frame of the sequences in blocks; on the tape, all frames of these come first."""
-        return 3 * self.blocks * self.width * v.shape[1]
+        return parts * self.blocks * self.width * v.shape[1]
 
-    def parts(self) -> list[tuple[Any, int, slice]]:
+    def work(self) -> list[tuple[Any, int, slice]]:
         """What there is to do: the compiled code for it, how many pieces, and which sequences."""
-        work = [(batched, self.blocks, slice(self.together)), (single, self.alone, slice(self.together, None))]
-        return [piece for piece in work if piece[1]]
+        every = [(batched, self.blocks, slice(self.together)), (single, self.alone, slice(self.together, None))]
+        return [piece for piece in every if piece[1]]
 
 
 def check(u: Any, timespans: Any, v: Any, values: Any, wires: Any, synapses: int, input_map: int, output_map: int,
@@ -182,37 +184,38 @@ def check(u: Any, timespans: Any, v: Any, values: Any, wires: Any, synapses: int
                          f"{inputs} (inputs)")
 
 
-def zeros_in_line(count: int, dtype: Any) -> np.ndarray:
-    """Zeros that begin where a cache line does: a vector that crosses two takes twice the time."""
-    room = np.zeros(count + 64 // dtype.itemsize, dtype)
+def room_in_line(count: int, dtype: Any) -> np.ndarray:
+    """An array that begins where a cache line does: a vector that crosses two takes twice the time."""
+    room = np.empty(count + 64 // dtype.itemsize, dtype)
     skip = -room.__array_interface__["data"][0] % 64 // dtype.itemsize
     return room[skip:skip + count]
 
 
 def forward(u: Any, timespans: Any, v: Any, values: Any, wires: Any, synapses: int, unfolds: int, epsilon: float,
-            positive: int, input_map: int, output_map: int, outputs: int, keep: bool) -> tuple[Any, Any, Any]:
+            positive: int, input_map: int, output_map: int, outputs: int, keep: int) -> tuple[Any, Any, Any]:
     """`reference` in compiled code."""
     check(u, timespans, v, values, wires, synapses, input_map, output_map, outputs)
     batch, time, _ = u.shape
     vs, y = np.empty((batch, time, v.shape[1]), u.dtype), np.empty((batch, time, outputs), u.dtype)
-    rows, frames = Rows.split(batch, u.dtype), time * unfolds + 1 if keep else 2
-    tape = zeros_in_line(rows.frame(v) * frames, u.dtype)
+    rows, frames, parts = Rows.split(batch, u.dtype), time * unfolds + 1 if keep else 2, keep or 1
+    tape = room_in_line(rows.frame(v, parts) * frames, u.dtype)
     work = time * unfolds * (synapses + v.shape[1])
-    for code, pieces, some in rows.parts():
+    for code, pieces, some in rows.work():
         each_row(code.forward_rows, pieces, (some.stop or rows.alone) * work, u[some], timespans[some], v[some], values,
-                 wires, synapses, unfolds, epsilon, positive, input_map, output_map, frames,
-                 tape[rows.frame_together(v) * frames if code is single else 0:], vs[some], y[some])
+                 wires, synapses, unfolds, epsilon, positive, input_map, output_map, parts, frames,
+                 tape[rows.frame_together(v, parts) * frames if code is single else 0:], vs[some], y[some])
     return vs, y, tape if keep else tape[:0]
 
 
 def backward(needs: tuple[bool, ...], grads: Any, kept: Any, u: Any, timespans: Any, v: Any, values: Any, wires: Any,
              synapses: int, unfolds: int, epsilon: float, positive: int, input_map: int, output_map: int, outputs: int,
-             keep: bool) -> tuple[Any, ...]:
+             keep: int) -> tuple[Any, ...]:
     """Gradients of all floating arguments, from the potentials after every sub-step."""
     (grad_vs, grad_y), (vs, _, tape) = grads, kept
-    if not keep:
+    parts = max(keep, 3 if needs[1] else 2)
+    if keep < parts:
         _, _, tape = forward(u, timespans, v, values, wires, synapses, unfolds, epsilon, positive, input_map, output_map,
-                             outputs, True)
+                             outputs, parts)
     (batch, time, inputs), units, every = u.shape, v.shape[1], wires.shape[1]
     rows, frames = Rows.split(batch, u.dtype), time * unfolds + 1
     grad_vs = grad_vs.copy()
@@ -220,14 +223,14 @@ def backward(needs: tuple[bool, ...], grads: Any, kept: Any, u: Any, timespans: 
     total, maps = np.zeros_like(values), 3 * units + 4 * every
     outputs_back(values, maps + input_map * inputs, output_map, vs, grad_y, grad_vs, total)
     work = 3 * time * unfolds * (synapses + units)
-    for code, pieces, some in rows.parts():
-        found = np.zeros((min(PARTS, pieces), len(values)), u.dtype)
+    for code, pieces, some in rows.work():
+        found = np.zeros((min(SETS, pieces), len(values)), u.dtype)
         each_row(code.backward_rows, len(found), (some.stop or rows.alone) * work, len(found), u[some], timespans[some],
-                 values, wires, synapses, unfolds, positive, input_map,
-                 tape[rows.frame_together(v) * frames if code is single else 0:], grad_vs[some], grad_u[some],
+                 values, wires, synapses, unfolds, positive, input_map, parts,
+                 tape[rows.frame_together(v, parts) * frames if code is single else 0:], grad_vs[some], grad_u[some],
                  grad_timespans[some], grad_v[some], found)
-        for part in found:
-            total += part
+        for some_sums in found:
+            total += some_sums
     inputs_back(values, maps, input_map, u, grad_u, total)
     acting_back(values, units, synapses, every - synapses, positive, total)
     return grad_u, grad_timespans, grad_v, total, None

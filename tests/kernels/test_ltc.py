@@ -17,7 +17,7 @@ from neurosim.kernels import _ltc_batch
 from neurosim.kernels._jit import VECTOR, compiled
 from neurosim.kernels._lanes import EXACT, lanes, vload, vlogistic2, vstore
 from neurosim.kernels._ltc_values import SOFTPLUS, act
-from neurosim.kernels.ltc import PARTS, ltc
+from neurosim.kernels.ltc import SETS, ltc
 
 Args = list[Any]
 
@@ -53,20 +53,21 @@ def arguments(batch: int, time: int, inputs: int, units: int, density: float, se
             torch.cat([wires, sensory_wires], 1), wires.shape[1], 3, 1e-3, positive, *maps, outputs]
 
 
-def gradients(function: Any, args: Args, weight: Tensor, keep: bool) -> tuple[list[Tensor], list[Tensor]]:
-    """Potentials and outputs, and the gradients of the first four arguments."""
-    leaves = [x.detach().clone().requires_grad_() for x in args[:4]]
-    vs, y, _ = function(*leaves, *args[4:], keep)
+def gradients(function: Any, args: Args, weight: Tensor, keep: int) -> tuple[list[Tensor], list[Tensor]]:
+    """Potentials and outputs, and the gradients of the first four arguments, of the time spans only if `keep` is not 2."""
+    every = [x.detach().clone() for x in args[:4]]
+    leaves = [x.requires_grad_() for x in every if x is not every[1] or keep != 2]
+    vs, y, _ = function(*every, *args[4:], keep)
     weight = weight.to(vs.dtype)
     loss = (vs * weight).sum() - (y * weight.flip(1)[..., :y.shape[2]]).sum() + sum(0 * x.sum() for x in leaves)
     return [vs.detach(), y.detach()], list(torch.autograd.grad(loss, leaves))  # 0 *: without frames there is no graph
 
 
-def check(args: Args, keep: bool = True) -> None:
+def check(args: Args, keep: int = 3) -> None:
     """Compares the kernel with the reference in float64, and the float32 kernel with both."""
     weight = torch.randn(args[0].shape[0], args[0].shape[1], args[2].shape[1],
                          generator=torch.Generator().manual_seed(9), dtype=torch.float64)
-    expected = gradients(ltc.reference, args, weight, False)
+    expected = gradients(ltc.reference, args, weight, keep)
     single = [x.float() if isinstance(x, Tensor) and x.is_floating_point() else x for x in args]
     # Rounding, grown by some hundred sub-steps of a steep function.
     for these, tolerance in ((args, 1e-11), (single, 2e-3)):
@@ -79,10 +80,10 @@ def check(args: Args, keep: bool = True) -> None:
 
 
 @given(batch=st.integers(0, 40), time=st.integers(0, 4), inputs=st.integers(1, 20), units=st.integers(1, 40),
-       density=st.sampled_from([0.0, 0.2, 0.7, 1.0]), seed=st.integers(0, 1000), keep=st.booleans(),
+       density=st.sampled_from([0.0, 0.2, 0.7, 1.0]), seed=st.integers(0, 1000), keep=st.sampled_from([0, 2, 3]),
        positive=st.integers(0, 2), maps=st.tuples(st.integers(0, 2), st.integers(0, 2)))
 @settings(max_examples=60)
-def test_the_same_as_the_reference(batch: int, time: int, inputs: int, units: int, density: float, seed: int, keep: bool,
+def test_the_same_as_the_reference(batch: int, time: int, inputs: int, units: int, density: float, seed: int, keep: int,
                                    positive: int, maps: tuple[int, int]) -> None:
     check(arguments(batch, time, inputs, units, density, seed, positive=positive, maps=maps), keep)
 
@@ -92,7 +93,7 @@ def test_more_blocks_than_partial_sums(wide: bool, monkeypatch: pytest.MonkeyPat
     if not wide:  # as in networks whose sums do not fit the cache
         monkeypatch.setattr(_ltc_batch.backward_rows, "_native", None)
         monkeypatch.setattr(_ltc_batch, "WIDE_SUMS", 0)
-    check(arguments(VECTOR // 4 * PARTS + 9, 2, 2, 5, 0.5, 0))
+    check(arguments(VECTOR // 4 * SETS + 9, 2, 2, 5, 0.5, 0))
 
 
 def test_softplus_to_the_last_place() -> None:
