@@ -8,7 +8,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from . import _defaults, optim, plot, streams
-from ._axes import SIGNAL, VIDEO, Axes
+from ._axes import SIGNAL, TIME_FIRST_SIGNAL, VIDEO, Axes
 from ._errors import (
     ConfigError,
     InputError,
@@ -33,10 +33,10 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
-    "SIGNAL", "VIDEO", "Axes", "ChunkLayer", "ConfigError", "Constant", "Events", "FrameLayer", "InputError", "Layer",
-    "MissingExtra", "NeurosimError", "Output", "Param", "Parameter", "ParameterError", "Resolution", "Runner",
-    "RunnerError", "Spikes", "StateError", "Stats", "StreamError", "UnknownName", "analysis",
-    "datasets", "default_grad_enabled", "default_resolution", "filters", "liquid", "models", "optim", "plot", "retina", "scan",
+    "SIGNAL", "TIME_FIRST_SIGNAL", "VIDEO", "Axes", "ChunkLayer", "ConfigError", "Constant", "Events", "FrameLayer",
+    "InputError", "Layer", "MissingExtra", "NeurosimError", "Output", "Param", "Parameter", "ParameterError", "Resolution",
+    "Runner", "RunnerError", "Spikes", "StateError", "Stats", "StreamError", "UnknownName", "analysis", "datasets",
+    "default_grad_enabled", "default_resolution", "filters", "liquid", "models", "optim", "plot", "retina", "scan",
     "spiking", "stimuli", "streams",
 ]
 

@@ -17,7 +17,9 @@ OnNaN = Literal["raise", "pass"]
 
 @dataclass(frozen=True, repr=False)
 class Axes:
-    """A kind of data: its axes in order, and which of them is time; `VIDEO` and `SIGNAL` are the two that there are.
+    """A kind of data: its axes in order, and which of them is time.
+
+    There are `VIDEO`, `SIGNAL`, and `TIME_FIRST_SIGNAL`, a signal as torch's recurrent networks have it without `batch_first`.
 
     Args:
         name: what a message calls it.
@@ -30,6 +32,8 @@ class Axes:
     (SIGNAL, ('batch', 'time', 'feature'))
     >>> neurosim.VIDEO.promote(np.zeros((20, 8, 6)), "doctest").shape  # (time, y, x)
     (1, 1, 20, 8, 6)
+    >>> neurosim.TIME_FIRST_SIGNAL.promote(np.zeros((20, 3)), "doctest").shape  # (time, feature)
+    (20, 1, 3)
     >>> neurosim.VIDEO.frame_shape(torch.zeros(1, 1, 20, 8, 6))
     (1, 1, 8, 6)
     """
@@ -50,7 +54,12 @@ class Axes:
         return x[self.promoted[x.ndim]]
 
     def __repr__(self) -> str:
-        return self.name.upper()
+        return self.name.upper().replace("-", "_").replace(" ", "_")
+
+    @property
+    def batch(self) -> int:
+        """Number of the batch axis."""
+        return self.names.index("batch")
 
     def frame_shape(self, x: Tensor) -> tuple[int, ...]:
         """Shape of `x` without its time axis."""
@@ -59,6 +68,8 @@ class Axes:
 
 VIDEO = Axes("video", ("batch", "channel", "time", "y", "x"), 2, {3: (None, None)})
 SIGNAL = Axes("signal", ("batch", "time", "feature"), 1, {2: (None,), 1: (None, slice(None), None)})
+TIME_FIRST_SIGNAL = Axes("time-first signal", ("time", "batch", "feature"), 0,
+                         {2: (slice(None), None), 1: (slice(None), None, None)})
 
 
 def to_tensor(x: Any, dtype: torch.dtype, device: torch.device | str | None, where: str) -> Tensor:
@@ -114,9 +125,9 @@ def refuse_nan(x: Tensor, axes: Axes, where: str, first_frame: int = 0) -> None:
 
 def frames_to_chunk(frames: Any, axes: Axes, where: str) -> Any:
     """Frames as a stream gives them, (time, *frame), as a chunk with the axes of the model and a batch of one."""
-    if axes is VIDEO and frames.ndim == 4:  # colour: (time, channel, y, x)
+    if axes == VIDEO and frames.ndim == 4:  # colour: (time, channel, y, x)
         return frames.swapaxes(0, 1)[None]
-    if axes is SIGNAL and frames.ndim == 3:
+    if axes != VIDEO and frames.ndim == 3:
         raise InputError(f"{where}: the model takes signals, (time, feature); the stream has frames of shape "
                          f"{tuple(frames.shape[1:])}")
     return axes.promote(frames, where)
@@ -124,9 +135,9 @@ def frames_to_chunk(frames: Any, axes: Axes, where: str) -> Any:
 
 def chunk_to_frames(y: Tensor, axes: Axes, where: str) -> np.ndarray:
     """A chunk of output as frames for a sink: batch of one and a single channel are dropped."""
-    if y.shape[0] != 1:
-        raise InputError(f"{where}: a sink takes one recording, the output has a batch of {y.shape[0]}")
-    frames = y[0].detach().cpu()
-    if axes is VIDEO:
+    if y.shape[axes.batch] != 1:
+        raise InputError(f"{where}: a sink takes one recording, the output has a batch of {y.shape[axes.batch]}")
+    frames = y.select(axes.batch, 0).detach().cpu()
+    if axes == VIDEO:
         frames = frames[0] if frames.shape[0] == 1 else frames.movedim(1, 0)
     return frames.numpy()

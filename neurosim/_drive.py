@@ -36,7 +36,7 @@ class Feed:
 
     Args:
         input: array, tensor, `Output` (its first value), source stream, or path of a file.
-        axes: VIDEO or SIGNAL, what the model takes.
+        axes: what the model takes.
         dt: frames per chunk, or None for a single one.
         max_t: at most so many frames, or None for all.
         endless: whether a source without an end is fine.

@@ -90,7 +90,7 @@ class Output:
 
     Args:
         values: tensors by name, the model's outputs first.
-        axes: the kind of the data, VIDEO or SIGNAL.
+        axes: the kind of the data, such as VIDEO.
         frame: seconds per frame.
         start: number of the first frame in its run.
         origin: time of frame 0 of the run in seconds, on the clock of the recording.

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
@@ -48,13 +49,16 @@ class Layer(Fitting, Remembering):
         resolution: seconds per frame and pixels per degree; the default one, as it is now, when not given.
         dtype, device: of the parameters, as in torch.
         values: initial values of the declared parameters, by name.
-    Shape: of the data that `axes` names, VIDEO (batch, channel, time, y, x) or SIGNAL (batch, time, feature).
+    Shape: of the data that `axes` names, VIDEO (batch, channel, time, y, x), SIGNAL (batch, time, feature) or
+        TIME_FIRST_SIGNAL (time, batch, feature).
     Raises: ParameterError for an unknown parameter or a value out of range.
 
     Attributes:
         p, s, m: parameters, state and sub-layers as trees.
         takes: names of what may come with a call besides the chunk, such as the time spans of a liquid network.
         counts_spikes: whether the outputs are numbers of spikes in each frame, so that `Output.spikes` tells them.
+        takes_unbatched: whether a call with an array without a batch gives an output without one, as torch's recurrent
+            networks do; else it is promoted to a batch of one.
         state: what this layer alone remembers, a NamedTuple of tensors, or None at rest.
         on_nan: "raise" refuses NaN and infinite input at the door, "pass" lets it through.
 
@@ -78,6 +82,7 @@ class Layer(Fitting, Remembering):
     on_nan: OnNaN = "raise"
     takes: frozenset[str] = frozenset()
     counts_spikes: bool = False
+    takes_unbatched: bool = False
 
     def __init__(self, *, resolution: Resolution | None = None, dtype: torch.dtype | None = None,
                  device: torch.device | str | None = None, **values: Any) -> None:
@@ -119,24 +124,25 @@ class Layer(Fitting, Remembering):
 
         Args:
             x: numpy array or tensor, with all axes or promotable (a 3-D array is a video (time, y, x)). A layer that
-                takes `lengths` gives a torch `PackedSequence` for one.
+                takes `lengths` gives a torch `PackedSequence` for one, one that is `takes_unbatched` an output without a batch
+                for an input without one.
             args, kwargs: what this kind of layer takes besides, see `takes`.
         Returns: tensor, or `Output` when the layer has several outputs.
         Raises: InputError, StateError; the state is then what it was before.
         """
         if isinstance(x, PackedSequence):
             padded, kwargs = self._unpacked(x, kwargs)
-            return packed_again(self(padded, *args, **kwargs), x, kwargs["lengths"])
+            return self._packed_again(self(padded, *args, **kwargs), x, kwargs["lengths"])
         if _inside.active:
             y = super().__call__(x, *args, **kwargs)
             self._tap("output", y)
             return y
         if torch.compiler.is_compiling():  # data cannot be looked at, and nothing can be caught
-            y = self._within(x, *args, **kwargs)
+            y = self._within(self.axes.promote(x, type(self).__name__), *args, **kwargs)
             if torch.is_grad_enabled():
                 self.detach_state()
-            return y
-        return self._outermost(self._door(x), *args, **kwargs)
+            return self._batched_as(x, y)
+        return self._batched_as(x, self._outermost(self._door(x), *args, **kwargs))
 
     def _outermost(self, x: Tensor, *args: Any, **kwargs: Any) -> Any:
         """Calls the module with the state left as it was when anything goes wrong, and cut off the graph after."""
@@ -199,14 +205,26 @@ class Layer(Fitting, Remembering):
             raise InputError(f"{where}: takes no PackedSequence, sequences of different length mean nothing to it")
         if given.get("lengths") is not None:
             raise InputError(f"{where}.lengths: a PackedSequence has its own (got {given['lengths']!r})")
-        padded, lengths = pad_packed_sequence(x, batch_first=True)
+        padded, lengths = pad_packed_sequence(x, batch_first=self.axes.batch == 0)
         return padded, {**given, "lengths": lengths}
+
+    def _packed_again(self, y: Any, like: PackedSequence, lengths: Tensor) -> PackedSequence:
+        """Outputs as the PackedSequence that the input was."""
+        return pack_padded_sequence(y[0] if isinstance(y, Output) else y, lengths, batch_first=self.axes.batch == 0,
+                                    enforce_sorted=like.sorted_indices is None)
+
+    def _batched_as(self, x: Any, y: Any) -> Any:
+        """The output `y` for `x`: without a batch when that had none and the layer takes such data."""
+        came, rank = x.ndim if isinstance(x, Tensor) else np.ndim(x), len(self.axes.names)
+        if came == rank - 1 and isinstance(y, Tensor) and y.ndim == rank and self.takes_unbatched:
+            return y.squeeze(self.axes.batch)
+        return y
 
     def advance(self, x: Any, state: Mapping[str, Tensor] | None = None, **given: Any) -> tuple[Any, StateDict]:
         """The output for one chunk and the state after it, without side effects; gradients go through the state.
 
         Args:
-            x: one chunk, as for calling the layer.
+            x: one chunk, as for calling the layer; the state has a batch, of one, also when that has none.
             state: as `advance` or `get_state` gave it; None is at rest.
             given: what this kind of layer takes besides, by name, see `takes`.
         Returns: output, next state as `{"path.field": tensor}`.
@@ -215,14 +233,12 @@ class Layer(Fitting, Remembering):
         if isinstance(x, PackedSequence):
             padded, given = self._unpacked(x, given)
             y, after = self.advance(padded, state, **given)
-            return packed_again(y, x, given["lengths"]), after
-        if not torch.compiler.is_compiling():
-            x = self._door(x)
+            return self._packed_again(y, x, given["lengths"]), after
+        whole = self.axes.promote(x, type(self).__name__) if torch.compiler.is_compiling() else self._door(x)
         before = self._snapshot()
         try:
             self._install(state)
-            y = self._within(x, **given)
-            return y, self._state_now()
+            return self._batched_as(x, self._within(whole, **given)), self._state_now()
         finally:
             self._restore(before)
 
@@ -386,9 +402,3 @@ class Layer(Fitting, Remembering):
         `amplitude` and `output` as for `plot_impulse`."""
         from .plot import impulse_space
         return impulse_space(self, shape, dt, amplitude=amplitude, output=output)
-
-
-def packed_again(y: Any, like: PackedSequence, lengths: Tensor) -> PackedSequence:
-    """Outputs (batch, time, feature) as the PackedSequence that the input was."""
-    return pack_padded_sequence(y[0] if isinstance(y, Output) else y, lengths, batch_first=True,
-                                enforce_sorted=like.sorted_indices is None)

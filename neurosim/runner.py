@@ -231,7 +231,7 @@ class Runner:
         """The names of outputs that have to be recorded: those that are paths within the model."""
         modules = dict(self.model.named_modules())
         return [name for name in self.outputs if isinstance(name, str)
-                and (name in modules or ("." in name and name.rpartition(".")[0] in modules))]
+                and (name in modules or name in self.model.signals or ("." in name and name.rpartition(".")[0] in modules))]
 
     def _reset(self) -> None:
         self._frames = 0
@@ -434,7 +434,9 @@ class Runner:
         while (item := source.get()) is not _END:
             y, frames, read_at = item
             for name, sink in self.outputs.items() if y is not None else ():
-                sink.write(chunk_to_frames(self._named(y, name), self.model.axes, "Runner.output"))
+                value = self._named(y, name)
+                axes = y.axes if value.ndim == len(y.axes.names) else self.model.axes
+                sink.write(chunk_to_frames(value, axes, "Runner.output"))
             if y is not None and self.events is not None:
                 self.events.write(*y.spikes_in_order())
             self._frames += frames

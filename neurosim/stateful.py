@@ -59,6 +59,9 @@ class ChunkLayer(Layer, ABC):
     def _initial(self, x: Tensor) -> Any:
         return self.initial_state(x)
 
+    def _chunk(self, x: Tensor, state: Any, **given: Any) -> tuple[Any, Any]:
+        return self.chunk(x, state, **given)
+
     def forward(self, x: Tensor, **given: Any) -> Any:
         """The output for one chunk; the state is replaced by the next. Raises StateError."""
         time = self.axes.time
@@ -66,7 +69,7 @@ class ChunkLayer(Layer, ABC):
             shape = (*x.shape[:time], 1, *x.shape[time + 1:])
             with torch.no_grad():
                 frame = x.new_zeros(shape)
-                y, _ = self.chunk(frame, self._initial(frame))
+                y, _ = self._chunk(frame, self._initial(frame))
             for name, value in (self._taps or {}).items():
                 if isinstance(value, Events):
                     self._tap(name, value.first(0))
@@ -88,7 +91,7 @@ class ChunkLayer(Layer, ABC):
                                  "clear_state() before a new recording.")
         else:  # put there by hand, or moved
             state = fitted(state, self._initial(x), type(self).__name__)
-        y, state = self.chunk(x, state, **given)
+        y, state = self._chunk(x, state, **given)
         if not is_state(state):
             raise StateError(f"{type(self).__name__}: a state must be a NamedTuple of tensors, in initial_state and as the "
                              f"second thing that a step or chunk returns (got {type(state).__name__})")

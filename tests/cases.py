@@ -83,6 +83,7 @@ class Case:
         low, high: range of the input.
         smooth: whether its gradients are those of its output (spike counts have surrogate gradients instead).
         bitwise: whether another cut gives the same bits; convolutions are left to torch, which sums in another order.
+        batch_first: False for signals (time, batch, feature).
     """
 
     name: str
@@ -92,13 +93,18 @@ class Case:
     high: float = 1.0
     smooth: bool = True
     bitwise: bool = True
+    batch_first: bool = True
+
+    @property
+    def time(self) -> int:
+        """Number of the time axis."""
+        return 2 if len(self.shape) == 5 else int(self.batch_first)
 
     def input(self, dtype: torch.dtype, frames: int | None = None, seed: int = 0) -> torch.Tensor:
         """Uniform noise of the case's shape and range."""
         shape = list(self.shape)
-        time = 1 if len(shape) == 3 else 2
         if frames is not None:
-            shape[time] = frames
+            shape[self.time] = frames
         g = torch.Generator().manual_seed(seed)
         return self.low + (self.high - self.low) * torch.rand(shape, generator=g, dtype=dtype)
 
@@ -301,6 +307,10 @@ CASES = [
     Case("LTC-mixed-rk4", lambda t: LTC(2, 3, mixed_memory=True, solver="rk4", dtype=t), shape=(2, 40, 2)),
     Case("Irregular", lambda t: Irregular(Sequential(LTC(1, AutoNCP(8, 2), dtype=t), CfC(2, 3, backbone_units=8, dtype=t))),
          shape=(2, 40, 2), low=0.0),
+    Case("LTC-time-first", lambda t: LTC(2, AutoNCP(12, 3), batch_first=False, dtype=t), shape=(40, 2, 2), batch_first=False),
+    Case("Irregular-time-first", lambda t: Irregular(Parallel(
+        LTC(1, 3, mixed_memory=True, batch_first=False, dtype=t), CfC(1, 3, backbone_units=8, batch_first=False, dtype=t))),
+         shape=(40, 2, 2), low=0.0, batch_first=False),
     Case("CfC", lambda t: CfC(2, 5, proj_size=3, backbone_units=8, dtype=t), shape=(2, 40, 2)),
     Case("CfC-dropout", lambda t: CfC(2, 5, backbone_units=8, backbone_layers=2, backbone_dropout=0.3, dtype=t),
          shape=(2, 40, 2)),

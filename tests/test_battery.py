@@ -75,7 +75,7 @@ def test_gradcheck(case: Case):
     if not case.smooth:
         pytest.skip("spike counts have surrogate gradients, tested by themselves")
     layer = case.make(torch.float64)
-    shape = (1, 5, 2) if len(case.shape) == 3 else (1, case.shape[1], 6, 3, 4)
+    shape = (1, case.shape[1], 6, 3, 4) if len(case.shape) == 5 else (1, 5, 2) if case.batch_first else (5, 1, 2)
     g = torch.Generator().manual_seed(3)
     x = (case.low + (case.high - case.low) * torch.rand(shape, generator=g, dtype=torch.float64)).requires_grad_()
     scale = max(abs(case.low), abs(case.high))

@@ -209,6 +209,16 @@ def test_named_outputs_and_recorded_paths(tmp_path: Path):
         Runner(Two(), Numbered(50), {"outptu": SequenceStream(size=(2, 2))}).start().wait(10)
 
 
+def test_a_video_that_becomes_a_signal_is_written_as_one():
+    model = neurosim.models.Sequential(neurosim.filters.TemporalLowPass(), lambda video: video.mean(3)[:, 0])
+    x, signal, video = noise(20, 3, 4), SequenceStream(), SequenceStream(size=(3, 4))
+    with Runner(model, x, {0: signal, "layer_0": video}, dt=7) as runner:
+        runner.start().wait(10)
+    model.clear_state()
+    np.testing.assert_array_equal(signal.sequence, model.run(x)[0][0].detach())
+    np.testing.assert_allclose(video.sequence.mean(1), signal.sequence, rtol=1e-5)
+
+
 def test_fitting_in_the_background():
     model, goal = Two(), Two()
     goal.p.first.gain = 1.5

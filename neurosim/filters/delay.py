@@ -103,7 +103,8 @@ class VariableDelay(ChunkLayer):
     def chunk(self, x: Tensor, state: DelayState) -> tuple[Tensor, DelayState]:
         """Every pixel from its own time before."""
         time, n = self.axes.time, x.shape[self.axes.time]
-        frame = self.axes.frame_shape(x)[1:]
+        same = sorted((self.axes.batch, time))  # axes along which delays are the same
+        frame = tuple(size for axis, size in enumerate(x.shape) if axis not in same)
         delays = self._frames(self.delays)
         if delays.ndim > len(frame) or any(d not in (1, f) for d, f in zip(delays.shape[::-1], frame[::-1], strict=False)):
             raise InputError(f"VariableDelay: frames must fit the delays of shape {tuple(delays.shape)} (got {frame})")
@@ -113,7 +114,10 @@ class VariableDelay(ChunkLayer):
                              "clear_state() before a new recording.")
         both = torch.cat([state.frames, x], time)
         when = torch.arange(kept, kept + n, device=x.device)
-        when = when.reshape(-1, *(1,) * (x.ndim - time - 1)) - delays.expand(frame).unsqueeze(time - 1)
+        delays = delays.expand(frame)
+        for axis in same:
+            delays = delays.unsqueeze(axis)
+        when = when.reshape(-1, *(1,) * (x.ndim - time - 1)) - delays
         return both.gather(time, when.expand(x.shape)), DelayState(both.narrow(time, n, kept).clone())
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from .._errors import InputError
 
 
-def elapsed(timespans: Any, batch: int, time: int, like: Tensor, where: str) -> Tensor:
+def elapsed(timespans: Any, batch: int, time: int, like: Tensor, where: str, *, batch_first: bool = True) -> Tensor:
     """One time span for each step of each sequence, seconds.
 
     Args:
@@ -19,6 +19,7 @@ def elapsed(timespans: Any, batch: int, time: int, like: Tensor, where: str) -> 
         batch, time: sizes of the sequence.
         like: a tensor of the dtype and device that are wanted.
         where: name of the caller, for messages.
+        batch_first: False takes (time, batch) in place of (batch, time).
     Returns: (batch, time).
     Raises: InputError for another shape, and for negative or non-finite values (these are not looked at while
         torch.compile traces).
@@ -28,12 +29,13 @@ def elapsed(timespans: Any, batch: int, time: int, like: Tensor, where: str) -> 
     if isinstance(timespans, float | int) and 0 <= timespans < float("inf"):
         return like.new_full((batch, time), float(timespans))
     spans = torch.as_tensor(timespans, dtype=like.dtype, device=like.device)
-    if tuple(spans.shape) not in ((), (time,), (batch, time)):
-        raise InputError(f"{where}.timespans: must be a number, (time,) = ({time},) or (batch, time) = "
-                         f"({batch}, {time}) (got shape {tuple(spans.shape)})")
+    named, sizes = ("(batch, time)", (batch, time)) if batch_first else ("(time, batch)", (time, batch))
+    if tuple(spans.shape) not in ((), (time,), sizes):
+        raise InputError(f"{where}.timespans: must be a number, (time,) = ({time},) or {named} = {sizes} "
+                         f"(got shape {tuple(spans.shape)})")
     if not torch.compiler.is_compiling() and spans.numel():
         smallest, largest = (bound.item() for bound in spans.detach().aminmax())
         if not (smallest >= 0 and largest < float("inf")):  # a NaN makes both NaN
             raise InputError(f"{where}.timespans: must be finite and not negative "
                              f"(got values from {smallest} to {largest})")
-    return spans.expand(batch, time)
+    return (spans if batch_first or spans.ndim < 2 else spans.T).expand(batch, time)

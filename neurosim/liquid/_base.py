@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from .._axes import SIGNAL
+from .._axes import SIGNAL, TIME_FIRST_SIGNAL
 from .._errors import InputError, ParameterError
 from .._param import Param
 from ..functional.memory import LSTMState
@@ -22,9 +22,13 @@ from .wirings import Wiring
 
 
 class _Liquid(ChunkLayer):
-    """A liquid network as a layer: fill in `bound` and `state_type`."""
+    """A liquid network as a layer: fill in `bound` and `state_type`.
+
+    All that it computes is (batch, time, feature); `_initial`, `_chunk` and `emit` turn what is (time, batch, feature) outside.
+    """
 
     axes = SIGNAL
+    takes_unbatched = True
     takes = frozenset({"timespans", "lengths"})
     state_type: ClassVar[type]  # of a network without mixed memory: a NamedTuple of one tensor
 
@@ -32,8 +36,10 @@ class _Liquid(ChunkLayer):
     memory_bias = Param(None, user=False, doc="biases of the LSTM of mixed memory")
     memory_recurrent = Param(None, user=False, doc="recurrent weights of the LSTM of mixed memory")
 
-    def __init__(self, inputs: int, units: int, wiring: Wiring | None, mixed_memory: bool, **options: Any) -> None:
+    def __init__(self, inputs: int, units: int, wiring: Wiring | None, mixed_memory: bool, batch_first: bool,
+                 **options: Any) -> None:
         super().__init__(**options)
+        self.axes = SIGNAL if batch_first else TIME_FIRST_SIGNAL
         self.inputs, self.units, self.wiring, self.mixed_memory = inputs, units, wiring, mixed_memory
 
     def _add_memory(self, generator: torch.Generator, dtype: torch.dtype | None, device: Any) -> None:
@@ -50,19 +56,41 @@ class _Liquid(ChunkLayer):
     def _signals(self, cell: Cell, x: Tensor, states: Tensor) -> None:
         """Offers inner signals to whoever records them."""
 
+    # ---- layouts --------------------------------------------------------------------------------------------------
+    @property
+    def batch_first(self) -> bool:
+        """Whether data is (batch, time, feature), or else (time, batch, feature)."""
+        return self.axes.batch == 0
+
+    def _turned(self, x: Tensor) -> Tensor:
+        """From the layout of the data to (batch, time, ...) and back."""
+        return x if self.batch_first else x.transpose(0, 1).contiguous()
+
+    def _initial(self, x: Tensor) -> Any:
+        return self.initial_state(self._turned(x))
+
+    def _chunk(self, x: Tensor, state: Any, **given: Any) -> tuple[Tensor, Any]:
+        y, state = self.chunk(self._turned(x), state, **given)
+        return self._turned(y), state
+
+    def emit(self, name: str, value: Any) -> None:
+        """As every layer, in the layout of the data."""
+        if self.wants(name):
+            super().emit(name, self._turned(value))
+
     # ---- calls ----------------------------------------------------------------------------------------------------
     def forward(self, x: Tensor, timespans: Any = None, lengths: Any = None) -> Tensor:  # type: ignore[override]
         """The outputs, (batch, time, outputs), for a chunk that has passed the door.
 
         Args:
-            x: (batch, time, feature).
+            x: (batch, time, feature); with `batch_first=False` all that has a batch and a time is (time, batch, ...).
             timespans: seconds that pass in each step: a number, (time,) or (batch, time); 1 without it.
             lengths: number of steps of each sequence in this chunk, when they differ. Outputs after the end of a sequence
                 are 0, and its state is the one at its own end.
         Raises: InputError, StateError.
         """
-        if x.shape[1] == 0:
-            self._parts(x, timespans, lengths)  # what follows tries a step that nobody gave
+        if x.shape[self.axes.time] == 0:
+            self._parts(self._turned(x), timespans, lengths)  # what follows tries a step that nobody gave
         return super().forward(x, timespans=timespans, lengths=lengths)
 
     def initial_state(self, x: Tensor) -> Any:
@@ -87,7 +115,7 @@ class _Liquid(ChunkLayer):
         return (self.memory_input, self.memory_bias, self.memory_recurrent) if self.mixed_memory else None
 
     def _parts(self, x: Tensor, timespans: Any, lengths: Any) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Inputs of the network, time spans (batch, time) and lengths. Raises InputError."""
+        """Inputs of the network, time spans (batch, time) and lengths, for x of (batch, time, feature). Raises InputError."""
         where = type(self).__name__
         if x.shape[2] != self.inputs:
             raise InputError(f"{where}: the signal must have {self.inputs} features (got {x.shape[2]})")
@@ -97,9 +125,10 @@ class _Liquid(ChunkLayer):
             within = before_end(lengths, time)
             x = torch.where(within[:, :, None], x, 0)
             timespans = None if timespans is None else torch.as_tensor(timespans, dtype=x.dtype, device=x.device)
+            within = within if self.batch_first else within.T
             if timespans is not None and timespans.shape == within.shape:
                 timespans = torch.where(within, timespans, 0)
-        return x, elapsed(timespans, batch, time, x, where), lengths
+        return x, elapsed(timespans, batch, time, x, where, batch_first=self.batch_first), lengths
 
     # ---- what follows from the wiring is not copied: a layer that was made on meta has nothing to copy ---------------
     @abstractmethod

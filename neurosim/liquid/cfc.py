@@ -91,10 +91,11 @@ class CfC(_Liquid):
         backbone_dropout: probability with which each activation of the backbone is dropped at a step, while the layer is in
             training mode (`layer.train()`, as it is made). What is dropped follows from seed, step and batch entry alone.
         recurrent: "dense", every neuron of a layer to every one as in ncps; or "wiring", along the wiring and onto itself.
-        mixed_memory, seed: as for `LTC`. The values are those of ncps after torch.manual_seed(seed);
+        mixed_memory, batch_first, seed: as for `LTC`. The values are those of ncps after torch.manual_seed(seed);
             in mode pure w_tau starts at 0 and a at 1.
         resolution, dtype, device: as for `Layer`.
-    Shape: signal (batch, time, inputs) to (batch, time, proj_size, or units of the last layer). At rest h = 0.
+    Shape: signal (batch, time, inputs) to (batch, time, proj_size, or units of the last layer), or without a batch as for
+        `LTC`. At rest h = 0.
     Raises: ParameterError, InputError, StateError.
     Reference: Hasani et al., Closed-form continuous-time neural networks, Nature Machine Intelligence 2022.
 
@@ -109,12 +110,13 @@ class CfC(_Liquid):
     def __init__(self, inputs: int, wiring: Wiring | Recipe | int, *, proj_size: int | None = None, mode: str = "default",
                  activation: str = "lecun_tanh", backbone_units: int | None = None, backbone_layers: int | None = None,
                  backbone_dropout: float | None = None, recurrent: str = "dense", mixed_memory: bool = False,
-                 seed: int = 0, resolution: Any = None, dtype: torch.dtype | None = None, device: Any = None) -> None:
+                 batch_first: bool = True, seed: int = 0, resolution: Any = None, dtype: torch.dtype | None = None,
+                 device: Any = None) -> None:
         made = None if isinstance(wiring, int) else wired(wiring, inputs, "CfC")
         units = made.units if made is not None else int(wiring)  # type: ignore[arg-type]
         if inputs < 1 or units < 1:
             raise ParameterError("CfC", "inputs" if inputs < 1 else "wiring", "must be at least 1", min(inputs, units))
-        super().__init__(inputs, units, made, mixed_memory, resolution=resolution)
+        super().__init__(inputs, units, made, mixed_memory, batch_first, resolution=resolution)
         for name, choice, choices in (("mode", mode, MODES), ("activation", activation, ACTIVATIONS),
                                       ("recurrent", recurrent, RECURRENT)):
             if choice not in choices:

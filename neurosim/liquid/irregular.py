@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .._axes import SIGNAL
 from .._errors import InputError, ParameterError
 from ..layer import Layer
 
@@ -21,7 +20,7 @@ class Irregular(Layer):
         inner: `LTC`, `CfC`, or any model that takes `timespans`, such as a `Sequential` or `Bidirectional` of them.
         feature: number of the feature that holds the time spans; the model gets the others.
         resolution: instead of that of the model.
-    Shape: signal (batch, time, 1 + inputs) to what the model gives for (batch, time, inputs).
+    Shape: signal (batch, time, 1 + inputs) to what the model gives for (batch, time, inputs), in its layout.
     Raises: ParameterError, InputError for a signal without such a feature, and for time spans that are negative.
     Reference: that of the model, whose step lasts as long as the time span.
 
@@ -35,19 +34,22 @@ class Irregular(Layer):
     ['lengths']
     """
 
-    axes = SIGNAL
-
     def __init__(self, inner: Layer, feature: int = -1, *, resolution: Any = None) -> None:
-        if not isinstance(inner, Layer) or "timespans" not in inner.takes:
-            raise ParameterError("Irregular", "inner", "must be a model that takes timespans, such as an LTC, a CfC or a "
-                                 "Sequential of them", inner)
+        if not isinstance(inner, Layer) or "timespans" not in inner.takes or "feature" not in inner.axes.names:
+            raise ParameterError("Irregular", "inner", "must be a model of signals that takes timespans, such as an LTC, a CfC "
+                                 "or a Sequential of them", inner)
         super().__init__(resolution=resolution or inner.resolution)
-        self.inner, self.feature = inner, int(feature)
+        self.inner, self.feature, self.axes = inner, int(feature), inner.axes
 
     @property
     def takes(self) -> frozenset[str]:  # type: ignore[override]
         """What the model takes besides the time spans."""
         return self.inner.takes - {"timespans"}
+
+    @property
+    def takes_unbatched(self) -> bool:  # type: ignore[override]
+        """As the model."""
+        return self.inner.takes_unbatched
 
     def forward(self, x: Tensor, **given: Any) -> Any:
         """What the model gives."""

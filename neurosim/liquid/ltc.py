@@ -41,10 +41,12 @@ class LTC(_Liquid):
         positive: "softplus", or "clamp" (0 where the parameter is negative, 1e-6 for cm; no gradient there).
         mixed_memory: an LSTM in front of the network that keeps what time constants forget.
         solver: "semi_implicit", "euler" or "rk4"; see `functional.ltc.ltc_scan`.
+        batch_first: False takes and gives (time, batch, feature), time spans (time, batch) too; the state stays (batch, units).
         seed: of the initial values; they are those of ncps after torch.manual_seed(seed).
         resolution, dtype, device: as for `Layer`.
         values: initial values by name, such as gleak=0.5.
-    Shape: signal (batch, time, inputs) to (batch, time, outputs of the wiring). At rest v = 0.
+    Shape: signal (batch, time, inputs) to (batch, time, outputs of the wiring); as in torch.nn.LSTM a call takes and gives
+        (time, ...) without a batch too. At rest v = 0.
     Raises: ParameterError, InputError, StateError.
     Reference: Hasani et al., Liquid time-constant networks, AAAI 2021; Lechner et al., Neural circuit policies, Nature
         Machine Intelligence 2020, whose synapses and solver these are. Departs from ncps: a step of 0 s keeps the state.
@@ -79,10 +81,10 @@ class LTC(_Liquid):
     def __init__(self, inputs: int, wiring: Wiring | Recipe | int, *, input_mapping: str | None = "affine",
                  output_mapping: str | None = "affine", ode_unfolds: int = 6, epsilon: float = 1e-8,
                  positive: str = "softplus", mixed_memory: bool = False, solver: str = "semi_implicit",
-                 seed: int = 0, resolution: Any = None, dtype: torch.dtype | None = None, device: Any = None,
-                 **values: Any) -> None:
+                 batch_first: bool = True, seed: int = 0, resolution: Any = None, dtype: torch.dtype | None = None,
+                 device: Any = None, **values: Any) -> None:
         made = wired(wiring, inputs, "LTC")
-        super().__init__(made.inputs, made.units, made, mixed_memory, resolution=resolution)
+        super().__init__(made.inputs, made.units, made, mixed_memory, batch_first, resolution=resolution)
         for name, choice, choices in (("input_mapping", input_mapping, MAPPINGS), ("positive", positive, POSITIVE),
                                       ("output_mapping", output_mapping, MAPPINGS), ("solver", solver, SOLVERS)):
             if choice not in choices:
@@ -183,10 +185,11 @@ class LTC(_Liquid):
         """Effective time constant of every neuron after every step of a recording that starts at rest.
 
         Args: x, timespans: as for calling the layer; its state is neither used nor changed.
-        Returns: (batch, time, units), seconds. While running, `record=["tau"]` gives the same.
+        Returns: (batch, time, units), seconds, in the layout of x. While running, `record=["tau"]` gives the same.
         Reference: Hasani et al. 2021, theorem 1 (tau_sys).
         """
-        x, timespans, _ = self._parts(self._door(x), timespans, None)
-        rest = self.initial_state(x)
-        states, _, _ = scan_cell(self.bound(), self._memory(), x, rest[0], rest.c if self.mixed_memory else None, timespans)
-        return self._tau(x, states)
+        inputs, timespans, _ = self._parts(self._turned(self._door(x)), timespans, None)
+        rest = self.initial_state(inputs)
+        c = rest.c if self.mixed_memory else None
+        states, _, _ = scan_cell(self.bound(), self._memory(), inputs, rest[0], c, timespans)
+        return self._batched_as(x, self._turned(self._tau(inputs, states)))

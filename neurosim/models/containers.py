@@ -8,7 +8,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from .._axes import SIGNAL, VIDEO
+from .._axes import SIGNAL, VIDEO, Axes
 from .._errors import InputError, ParameterError, StateError
 from .._output import Output
 from ..layer import Layer
@@ -46,6 +46,11 @@ def as_part(part: Part, where: str) -> nn.Module:
     raise ParameterError(where, "layers", "must be layers, torch modules or functions", part)
 
 
+def kind_of(part: nn.Module) -> Axes | None:
+    """What a layer takes; None for modules of torch and functions, which take anything."""
+    return part.axes if isinstance(part, Layer) and not isinstance(part, _Function) else None
+
+
 def first(y: Any) -> Tensor:
     """The first output, as a layer would take it."""
     return y[0] if isinstance(y, Output) else y
@@ -58,7 +63,7 @@ class _Container(Layer):
         named = [(name, as_part(part, type(self).__name__)) for name, part in layers]
         if not named:
             raise ParameterError(type(self).__name__, "layers", "needs at least one layer")
-        head = next((part for _, part in named if isinstance(part, Layer) and not isinstance(part, _Function)), None)
+        head = next((part for _, part in named if isinstance(part, Layer) and kind_of(part)), None)
         if head is not None:
             options = {"resolution": head.resolution, **{k: v for k, v in options.items() if v is not None}}
         super().__init__(**options)
@@ -71,15 +76,35 @@ class _Container(Layer):
         if not isinstance(name, str) or not name.isidentifier() or name in self._modules or hasattr(type(self), name):
             raise ParameterError(type(self).__name__, "layers", "names must be new, Python names, and not those of the "
                                  "container's own attributes", name)
+        module = as_part(part, type(self).__name__)
+        self._check_layout(name, module)
         try:
-            self.add_module(name, as_part(part, type(self).__name__))
+            self.add_module(name, module)
         except KeyError:
             raise ParameterError(type(self).__name__, "layers", "an attribute of this name exists", name) from None
+
+    def _check_layout(self, name: str, part: nn.Module) -> None:
+        """Raises ParameterError for a layer that takes data of as many axes as another one here, in another order."""
+        mine = kind_of(part)
+        for other, there in self.named_children():
+            theirs = kind_of(there)
+            if mine and theirs and mine != theirs and len(mine.names) == len(theirs.names):
+                raise ParameterError(
+                    type(self).__name__, "layers", f"must take data of one layout, but {other} ({type(there).__name__}) takes "
+                    f"({', '.join(theirs.names)}) and {name} ({type(part).__name__}) takes ({', '.join(mine.names)}); build "
+                    "all of them with the same batch_first, and filters and neurons with axes=neurosim.SIGNAL or "
+                    "neurosim.TIME_FIRST_SIGNAL to match", part)
 
     @property
     def takes(self) -> frozenset[str]:  # type: ignore[override]
         """What its layers take besides the chunk; each gets what it takes."""
         return frozenset().union(*(part.takes for part in self.children() if isinstance(part, Layer)))
+
+    @property
+    def takes_unbatched(self) -> bool:  # type: ignore[override]
+        """Whether all its layers do; modules of torch and functions do as those beside them."""
+        layers = [part for part in self.children() if kind_of(part)]
+        return bool(layers) and all(part.takes_unbatched for part in layers)
 
     @property
     def counts_spikes(self) -> bool:  # type: ignore[override]
@@ -90,11 +115,14 @@ class _Container(Layer):
     def _chain(self, x: Tensor, given: Mapping[str, Any]) -> Any:
         """Each layer on what the one before gave; an `Output` when the last one's axes are not those of the input."""
         y: Any = x
+        kinds = {len(kind.names): kind for kind in (VIDEO, SIGNAL)}
         for name, part in self.named_children():
             y = self._part(name, part, y, given)
+            if kind := y.axes if isinstance(y, Output) else kind_of(part):
+                kinds[len(kind.names)] = kind
         if isinstance(y, Output) or y.ndim == x.ndim:
             return y
-        axes = next((kind for kind in (VIDEO, SIGNAL) if len(kind.names) == y.ndim), None)
+        axes = kinds.get(y.ndim)
         if axes is None:
             raise InputError(f"{type(self).__name__}: the last layer must give a video or a signal (got {y.ndim}-D of shape "
                              f"{tuple(y.shape)})")
@@ -112,6 +140,9 @@ class _Container(Layer):
         if first(y).ndim != len(part.axes.names):
             raise InputError(f"{type(self).__name__}.{name}: takes a {part.axes.name} ({', '.join(part.axes.names)}); put a "
                              f"function that makes one before it (got shape {tuple(first(y).shape)})")
+        if isinstance(y, Output) and y.axes != part.axes and len(y.axes.names) == len(part.axes.names):
+            raise InputError(f"{type(self).__name__}.{name}: takes data of the layout ({', '.join(part.axes.names)}), but what "
+                             f"comes before it gives ({', '.join(y.axes.names)}); build both with the same batch_first")
         return part(first(y), **{name: value for name, value in given.items() if name in part.takes})
 
     def _fan(self, x: Tensor, join: Join, given: Mapping[str, Any]) -> Tensor:
@@ -182,7 +213,8 @@ class _Numbered(_Container):
 class Sequential(_Numbered):
     """Layers one after another: each takes the first output of the one before it.
 
-    What comes with a call besides the chunk, such as `timespans`, goes to every layer that takes it.
+    What comes with a call besides the chunk, such as `timespans`, goes to every layer that takes it. Layers of signals must all
+    have the batch first or all the time.
 
     Args:
         layer, layers: layers, torch modules without memory, or functions (which get an `Output` whole). They are called
@@ -280,23 +312,22 @@ class Bidirectional(_Container):
 
     def _turned(self, value: Any, x: Tensor, given: Mapping[str, Any]) -> Any:
         """Data, or the time spans that come with x, from the end of each sequence to its beginning."""
-        time = self.axes.time
         if value is None:
             return None
         if not isinstance(value, Tensor):
             value = torch.as_tensor(value, dtype=x.dtype, device=x.device)
         if value.ndim == 0:
             return value
+        batch, time = self.axes.batch, self.axes.time if value.ndim > 2 else 1 - self.axes.batch
         if value.ndim == 1:
-            value = value.expand(len(x), -1)
-        if value.ndim == 2:
-            time = 1
+            value = value.expand(x.shape[batch], -1).movedim(0, batch)
         if (lengths := given.get("lengths")) is None:
             return value.flip(time)
         steps = torch.arange(value.shape[time], device=x.device)
         ends = torch.as_tensor(lengths, device=x.device)[:, None]
         order = torch.where(steps < ends, ends - 1 - steps, steps)
-        return value[torch.arange(len(value), device=x.device)[:, None], order]
+        rows = torch.arange(value.shape[batch], device=x.device)[:, None]
+        return value[rows, order] if batch == 0 else value[order.T, rows.T]
 
     def _flow(self) -> list[tuple[str, str]]:
         return self._fan_flow()

@@ -61,9 +61,9 @@ class GLM(Layer):
 
     def __init__(self, stimulus: int | Layer, history: int, features: int = 1, cells: int = 1, **options: Any) -> None:
         if isinstance(stimulus, Layer):
-            if stimulus.axes is not SIGNAL:
-                raise ParameterError("GLM", "stimulus", "must be a layer of signals; OnSignal(layer) makes one of a layer of "
-                                     "videos", stimulus)
+            if stimulus.axes != SIGNAL:
+                raise ParameterError("GLM", "stimulus", "must be a layer of signals (batch, time, feature); OnSignal(layer) "
+                                     "makes one of a layer of videos", stimulus)
             some = next(stimulus.parameters(), None)
             like = {} if some is None else {"dtype": some.dtype, "device": some.device}
             options = {"resolution": stimulus.resolution, **like, **options}

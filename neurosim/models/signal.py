@@ -46,7 +46,7 @@ class OnSignal(Layer):
     axes = SIGNAL
 
     def __init__(self, inner: Layer) -> None:
-        if not isinstance(inner, Layer) or inner.axes is not VIDEO:
+        if not isinstance(inner, Layer) or inner.axes != VIDEO:
             raise ParameterError("OnSignal", "inner", "must be a layer of videos", inner)
         super().__init__(resolution=inner.resolution)
         self.inner = inner

@@ -81,7 +81,7 @@ def rewind(sources: Sequence[tuple[Source, int]]) -> None:
 
 def as_chunk(goal: Any, axes: Axes) -> Any:
     """A goal with axes that `Feed` takes: (time,) is the course of one pixel of a video."""
-    if axes is VIDEO and not isinstance(goal, Source | Output | str) and getattr(goal, "ndim", 0) == 1:
+    if axes == VIDEO and not isinstance(goal, Source | Output | str) and getattr(goal, "ndim", 0) == 1:
         return goal[None, None, :, None, None]
     return goal
 

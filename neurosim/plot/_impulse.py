@@ -71,7 +71,7 @@ def impulse(layer: Any, shape: tuple[int, ...] = (500, 10, 10), dt: int | None =
         curves = {f"{far:.3g} deg further" if far else "at the impulse": y[:, row, column + away]
                   for away, far in enumerate(distances)}
     else:
-        curves = {f"feature {i}": y[0, :, i] for i in range(min(y.shape[2], len(CYCLE)))}
+        curves = {f"feature {i}": y.select(layer.axes.batch, 0)[:, i] for i in range(min(y.shape[2], len(CYCLE)))}
     figure, ((panel,),) = subplots(figsize=(6, 3.5))
     for (label, curve), colour in zip(curves.items(), CYCLE, strict=False):
         panel.plot(np.arange(len(curve)) * layer.resolution.frame * 1e3, curve.numpy(), color=colour, label=label)
@@ -99,7 +99,7 @@ def impulse_space(layer: Any, shape: tuple[int, ...] = (50, 20, 20), dt: int | N
     'SpatialRecursive, 0 ms after the impulse'
     >>> plt.close(figure)
     """
-    if layer.axes is not VIDEO:
+    if layer.axes != VIDEO:
         raise ParameterError(type(layer).__name__, "plot_impulse_space", "needs a layer on videos")
     y = impulse_response(layer, shape, dt, amplitude=amplitude, output=output).detach().cpu().double()[0, 0]
     best = int(y.abs().flatten(1).amax(1).argmax())

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from .._axes import SIGNAL, VIDEO
+from .._axes import SIGNAL, VIDEO, Axes
 from .._errors import ParameterError
 from .._units import Resolution, positive
 from ..analysis.trains import train
@@ -74,8 +74,9 @@ def _events(spikes: Any, resolution: Resolution | None) -> tuple[np.ndarray, np.
     """Units, times in s, number of units, start in s, seconds."""
     where = "plot.raster"
     frame, begin = frame_of(spikes, resolution), 0.0
+    kinds: tuple[Axes, ...] = (VIDEO, SIGNAL)
     if (events := getattr(spikes, "events", None)) == {} and len(spikes):  # an Output of counts
-        begin, spikes = spikes.start_time, spikes[0]
+        begin, kinds, spikes = spikes.start_time, (VIDEO, SIGNAL, spikes.axes), spikes[0]
     elif isinstance(events, dict):
         unit, time = (x.cpu().numpy() for x in spikes.spikes)
         frames = next((x.shape[spikes.axes.time] for _, x in spikes.items()), 0)
@@ -93,9 +94,9 @@ def _events(spikes: Any, resolution: Resolution | None) -> tuple[np.ndarray, np.
             raise ParameterError(where, "spikes", "times must be finite")
         return unit, time, int(unit.max()) + 1 if len(unit) else 1, 0.0, float(time.max()) * (1 + 1e-9) if len(time) else 0.0
     counts = array(where, "spikes", spikes)
-    axes = {len(kind.names): kind for kind in (VIDEO, SIGNAL)}.get(counts.ndim)
+    axes = {len(kind.names): kind for kind in kinds}.get(counts.ndim)
     if axes is not None:
-        counts = np.moveaxis(counts, axes.time, 1)[0]
+        counts = np.moveaxis(counts, (axes.batch, axes.time), (0, 1))[0]
     elif counts.ndim != 2:
         raise ParameterError(where, "spikes", "must be an Output, (units, times), a list of spike times per unit, or "
                              "counts as a video, a signal or (time, unit)", counts.shape)

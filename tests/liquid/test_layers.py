@@ -237,7 +237,7 @@ def test_time_constants_and_potentials() -> None:
     (lambda: LTC(2, 4, positive="abs"), "LTC.positive: choose from"),
     (lambda: LTC(2, 4, ode_unfolds=0), "LTC.ode_unfolds: must be at least 1"),
     (lambda: LTC(2, 4, tau=3.0), "LTC.tau: unknown; choose from"),
-    (lambda: Irregular(Sigmoid()), "Irregular.inner: must be a model that takes timespans"),
+    (lambda: Irregular(Sigmoid()), "Irregular.inner: must be a model of signals that takes timespans"),
     (lambda: LTC(3, Wiring.empty(inputs=2, units=3)), "this wiring was made for 2 inputs"),
     (lambda: CfC(2, 4, mode="fast"), "CfC.mode: choose from"),
     (lambda: CfC(2, 4, recurrent="wiring"), "CfC.recurrent: needs a wiring"),

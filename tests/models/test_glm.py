@@ -79,7 +79,7 @@ def test_a_stimulus_without_counts_is_refused() -> None:
         GLM(4, 0, 2).run(np.zeros((5, 3)))
     with pytest.raises(ParameterError, match=r"GLM\.history: must be a whole number of at least 0 \(got -1\)"):
         GLM(4, -1)
-    with pytest.raises(ParameterError, match=r"GLM\.stimulus: must be a layer of signals; OnSignal"):
+    with pytest.raises(ParameterError, match=r"GLM\.stimulus: must be a layer of signals \(batch, time, feature\); OnSignal"):
         GLM(LN(), 0)
     with pytest.raises(InputError, match=r"GLM: Subunits must give a value for each cell, 2 \(got 1\)"):
         GLM(Subunits(2, 3), 0, cells=2).run(np.zeros((5, 1)))
