@@ -72,6 +72,11 @@ TIME_FIRST_SIGNAL = Axes("time-first signal", ("time", "batch", "feature"), 0,
                          {2: (slice(None), None), 1: (slice(None), None, None)})
 
 
+def kind_of_rank(rank: int, *likely: Axes) -> Axes | None:
+    """The first of `likely`, `VIDEO` and `SIGNAL` that has so many axes; None when none has."""
+    return next((axes for axes in (*likely, VIDEO, SIGNAL) if len(axes.names) == rank), None)
+
+
 def to_tensor(x: Any, dtype: torch.dtype, device: torch.device | str | None, where: str) -> Tensor:
     """`x` as a floating tensor that a layer of this dtype and device can take.
 

@@ -91,6 +91,7 @@ class Output:
     Args:
         values: tensors by name, the model's outputs first.
         axes: the kind of the data, such as VIDEO.
+        others: axes of the values whose kind is another, by name.
         frame: seconds per frame.
         start: number of the first frame in its run.
         origin: time of frame 0 of the run in seconds, on the clock of the recording.
@@ -110,8 +111,9 @@ class Output:
     """
 
     def __init__(self, values: Mapping[str, Tensor], *, axes: Axes = VIDEO, frame: float = 0.001, start: int = 0,
-                 origin: float = 0.0, events: Mapping[str, Events] | None = None, counted: Sequence[str] = ()) -> None:
-        self._values = dict(values)
+                 origin: float = 0.0, events: Mapping[str, Events] | None = None, counted: Sequence[str] = (),
+                 others: Mapping[str, Axes] | None = None) -> None:
+        self._values, self._others = dict(values), dict(others or {})
         self._events, self._counted = dict(events or {}), tuple(counted)
         self.axes, self.frame, self.start, self.origin = axes, frame, start, origin
 
@@ -121,25 +123,37 @@ class Output:
         first = parts[0]
         if len(parts) == 1:
             return first
-        values = {name: torch.cat([part._values[name] for part in parts], first.axes.time) for name in first._values}
+        values = {name: torch.cat([part._values[name] for part in parts], first.axes_of(name).time) for name in first._values}
         events = {name: Events.joined([part._events[name] for part in parts]) for name in first._events}
         return Output(values, axes=first.axes, frame=first.frame, start=first.start, origin=first.origin,
-                      events=events, counted=first._counted)
+                      events=events, counted=first._counted, others=first._others)
 
     def mapped(self, function: Any) -> Output:
         """The same outputs with `function` applied to every tensor of values."""
         return Output({name: function(x) for name, x in self._values.items()}, axes=self.axes, frame=self.frame,
-                      start=self.start, origin=self.origin, events=self._events, counted=self._counted)
+                      start=self.start, origin=self.origin, events=self._events, counted=self._counted, others=self._others)
 
     def with_records(self, values: Mapping[str, Tensor], events: Mapping[str, Events], start: int,
-                     origin: float = 0.0, counts: bool = False) -> Output:
+                     origin: float = 0.0, counts: bool = False, axes: Mapping[str, Axes] | None = None) -> Output:
         """These outputs with recorded `values` and `events`, from frame `start` of a run whose frame 0 is at `origin` (s).
 
-        `counts` says that these outputs count spikes.
+        `counts` says that these outputs count spikes; `axes` are those of the values by name, as of the outputs without them.
         """
         heard = {name: one.on_clock(origin, start, self.frame) for name, one in events.items()}
         return Output({**self._values, **values}, axes=self.axes, frame=self.frame, start=start, origin=origin,
-                      events={**self._events, **heard}, counted=tuple(self._values) if counts else self._counted)
+                      events={**self._events, **heard}, counted=tuple(self._values) if counts else self._counted,
+                      others={**self._others, **(axes or {})})
+
+    def axes_of(self, key: int | str) -> Axes:
+        """The axes of one value, by its name or number: those of the outputs, or of another kind for an inner signal.
+
+        >>> from neurosim import SIGNAL, VIDEO
+        >>> out = Output({"output": torch.ones(1, 3, 2)}, axes=SIGNAL)
+        >>> out = out.with_records({"inner": torch.ones(1, 1, 3, 4, 4)}, {}, start=0, axes={"inner": VIDEO})
+        >>> out.axes_of(0), out.axes_of("inner")
+        (SIGNAL, VIDEO)
+        """
+        return self._others.get(key if isinstance(key, str) else self.keys()[key], self.axes)
 
     @property
     def start_time(self) -> float:
@@ -248,7 +262,8 @@ class Output:
         """Time courses of every output (or of `key`): the mean over pixels and their range. Returns the figure."""
         from .plot import time_courses
         values = self._values if key is None else {str(key): self[key]}
-        return time_courses(Output(values, axes=self.axes, frame=self.frame, start=self.start, origin=self.origin))
+        return time_courses(Output(values, axes=self.axes, frame=self.frame, start=self.start, origin=self.origin,
+                                   others=self._others))
 
     def save_nwb(self, path: Any, *, stimulus: Any = None, units: Mapping[str, str] | None = None, description: str = "",
                  mode: str = "x") -> None:
@@ -275,8 +290,8 @@ class Output:
         def timed(frames: Any) -> Source:
             return SequenceStream(frames, frame_rate=1.0 / self.frame, start_time=self.start_time)
 
-        series = {name: Series(timed(chunk_to_frames(x, self.axes, "Output.save_nwb")), (units or {}).get(name, "a.u."))
-                  for name, x in self.items()}
+        frames = {name: chunk_to_frames(x, self.axes_of(name), "Output.save_nwb") for name, x in self.items()}
+        series = {name: Series(timed(x), (units or {}).get(name, "a.u.")) for name, x in frames.items()}
         given = {} if stimulus is None else {
             "stimulus": Series(stimulus if isinstance(stimulus, Source) else timed(stimulus))}
         trains = []

@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from ._axes import Axes, kind_of_rank
 from ._errors import ParameterError, StateError, UnknownName
 from ._output import EVENTS, Events, Output
 from ._stacks import Remembering
@@ -32,6 +33,7 @@ class Recorder:
         if isinstance(paths, str):
             raise ParameterError(type(model).__name__, "record", "must be a list of paths", paths)
         modules = dict(model.named_modules())
+        self._layouts = [module.axes for module in modules.values() if isinstance(module, Remembering)]
         self._wanted: dict[str, tuple[Any, str]] = {}
         self._plain: dict[str, nn.Module] = {}  # modules of torch, which do not tell what they compute
         self._hooks: list[Any] = []
@@ -65,16 +67,21 @@ class Recorder:
             hook.remove()
         self._hooks, self._passed = [], {}
 
-    def take(self) -> tuple[dict[str, Tensor], dict[str, Events]]:
-        """What was heard since the last chunk: values and events by path. Raises StateError."""
+    def take(self) -> tuple[dict[str, Tensor], dict[str, Axes], dict[str, Events]]:
+        """What was heard since the last chunk, by path: values, their axes, and events. Raises StateError."""
         values: dict[str, Tensor] = {}
+        axes: dict[str, Axes] = {}
         found = {path: layer._taps[name] for path, (layer, name) in self._wanted.items()}
         for path, heard in {**found, **{path: self._passed.get(path) for path in self._plain}}.items():
             if heard is None:
                 raise StateError(f"record: {path!r} was not computed in this run; is its layer in use?")
             if isinstance(heard, Output):
                 values.update({f"{path}.{inner}": x for inner, x in heard.items()})
+                axes.update({f"{path}.{inner}": heard.axes_of(inner) for inner in heard.keys()})
             else:
                 values[path] = heard
+                own = [self._wanted[path][0].axes] if path in self._wanted else []
+                if kind := kind_of_rank(heard.ndim, *own, *self._layouts):
+                    axes[path] = kind
         events = {path: layer._taps[EVENTS] for path, layer in self.spiking.items() if layer._taps[EVENTS] is not None}
-        return values, events
+        return values, axes, events

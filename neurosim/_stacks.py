@@ -20,6 +20,7 @@ from ._tree import Parameters, Shown, State, Tree
 class Remembering(nn.Module):
     """The part of a layer that copies its values out and in. Everything handed out or kept is a copy."""
 
+    axes: Any
     state: Any
     _left_by: tuple[Any, ...] | None  # shape, dtype and device of the frames that left the state; None: look closely
     optimizer: torch.optim.Optimizer | None

@@ -310,9 +310,9 @@ class Layer(Fitting, Remembering):
             except BaseException:
                 self._restore(before)
                 raise
-            values, events = recorder.take()
-        return as_output(y, self.axes, self.resolution.frame).with_records(values, events, start, origin,
-                                                                                 self.counts_spikes)
+            values, axes, events = recorder.take()
+        out = as_output(y, self.axes, self.resolution.frame)
+        return out.with_records(values, events, start, origin, self.counts_spikes, axes)
 
     # ---- inner signals --------------------------------------------------------------------------------------------
     def emit(self, name: str, value: Tensor | Events) -> None:

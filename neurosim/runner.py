@@ -434,9 +434,7 @@ class Runner:
         while (item := source.get()) is not _END:
             y, frames, read_at = item
             for name, sink in self.outputs.items() if y is not None else ():
-                value = self._named(y, name)
-                axes = y.axes if value.ndim == len(y.axes.names) else self.model.axes
-                sink.write(chunk_to_frames(value, axes, "Runner.output"))
+                sink.write(chunk_to_frames(self._named(y, name), y.axes_of(name), "Runner.output"))
             if y is not None and self.events is not None:
                 self.events.write(*y.spikes_in_order())
             self._frames += frames

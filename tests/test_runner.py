@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
@@ -217,6 +218,12 @@ def test_a_video_that_becomes_a_signal_is_written_as_one():
     model.clear_state()
     np.testing.assert_array_equal(signal.sequence, model.run(x)[0][0].detach())
     np.testing.assert_allclose(video.sequence.mean(1), signal.sequence, rtol=1e-5)
+    model.clear_state()
+    out = model.run(x, 7, record=["layer_0"])
+    assert (out.axes_of(0), out.axes_of("layer_0")) == (neurosim.SIGNAL, neurosim.VIDEO)
+    np.testing.assert_array_equal(out["layer_0"][0, 0], video.sequence)  # chunks are joined along its own time axis
+    assert len(out.plot().axes) == 2
+    plt.close("all")
 
 
 def test_fitting_in_the_background():

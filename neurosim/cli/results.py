@@ -100,7 +100,7 @@ class Results:
         if self._file is None and not self._sinks:
             self._open(out)
         for name, sink in self._sinks.items():
-            sink.write(chunk_to_frames(out[name], out.axes, "--output"))
+            sink.write(chunk_to_frames(out[name], out.axes_of(name), "--output"))
         if self._events is not None:
             units, times = out.spikes_in_order()
             self._events.write(units, times)

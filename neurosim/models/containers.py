@@ -8,7 +8,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from .._axes import SIGNAL, VIDEO, Axes
+from .._axes import Axes, kind_of_rank
 from .._errors import InputError, ParameterError, StateError
 from .._output import Output
 from ..layer import Layer
@@ -115,14 +115,14 @@ class _Container(Layer):
     def _chain(self, x: Tensor, given: Mapping[str, Any]) -> Any:
         """Each layer on what the one before gave; an `Output` when the last one's axes are not those of the input."""
         y: Any = x
-        kinds = {len(kind.names): kind for kind in (VIDEO, SIGNAL)}
+        kinds: list[Axes] = []
         for name, part in self.named_children():
             y = self._part(name, part, y, given)
             if kind := y.axes if isinstance(y, Output) else kind_of(part):
-                kinds[len(kind.names)] = kind
+                kinds.insert(0, kind)
         if isinstance(y, Output) or y.ndim == x.ndim:
             return y
-        axes = kinds.get(y.ndim)
+        axes = kind_of_rank(y.ndim, *kinds)
         if axes is None:
             raise InputError(f"{type(self).__name__}: the last layer must give a video or a signal (got {y.ndim}-D of shape "
                              f"{tuple(y.shape)})")

@@ -43,7 +43,6 @@ class Fitting(Remembering):
     (4, True)
     """
 
-    axes: Any
     run: Any
 
     set_optimizer = Shown(OptimizerSelector, "Chooses the optimizer: `layer.set_optimizer.Adam(lr=0.01)`.")

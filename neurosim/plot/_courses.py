@@ -35,8 +35,8 @@ def time_courses(values: Any, *, axes: Axes | None = None, resolution: Resolutio
     where = "plot.time_courses"
     frame = frame_of(values, resolution)
     start = getattr(values, "start_time", 0.0) if start_time is None else start_time
-    axes = getattr(values, "axes", None) if axes is None else axes
-    shown = {name: courses(where, x, axes) for name, x in named(values).items()}
+    own = getattr(values, "axes_of", lambda name: None)
+    shown = {name: courses(where, x, axes or own(name)) for name, x in named(values).items()}
     if not shown:
         raise ParameterError(where, "values", "there is nothing to show", values)
     figure, panels = subplots(len(shown), 1, sharex=True, figsize=(8, 1.0 + 1.8 * len(shown)))

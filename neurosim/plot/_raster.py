@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from .._axes import SIGNAL, VIDEO, Axes
+from .._axes import Axes, kind_of_rank
 from .._errors import ParameterError
 from .._units import Resolution, positive
 from ..analysis.trains import train
@@ -74,9 +74,9 @@ def _events(spikes: Any, resolution: Resolution | None) -> tuple[np.ndarray, np.
     """Units, times in s, number of units, start in s, seconds."""
     where = "plot.raster"
     frame, begin = frame_of(spikes, resolution), 0.0
-    kinds: tuple[Axes, ...] = (VIDEO, SIGNAL)
+    likely: tuple[Axes, ...] = ()
     if (events := getattr(spikes, "events", None)) == {} and len(spikes):  # an Output of counts
-        begin, kinds, spikes = spikes.start_time, (VIDEO, SIGNAL, spikes.axes), spikes[0]
+        begin, likely, spikes = spikes.start_time, (spikes.axes,), spikes[0]
     elif isinstance(events, dict):
         unit, time = (x.cpu().numpy() for x in spikes.spikes)
         frames = next((x.shape[spikes.axes.time] for _, x in spikes.items()), 0)
@@ -94,7 +94,7 @@ def _events(spikes: Any, resolution: Resolution | None) -> tuple[np.ndarray, np.
             raise ParameterError(where, "spikes", "times must be finite")
         return unit, time, int(unit.max()) + 1 if len(unit) else 1, 0.0, float(time.max()) * (1 + 1e-9) if len(time) else 0.0
     counts = array(where, "spikes", spikes)
-    axes = {len(kind.names): kind for kind in kinds}.get(counts.ndim)
+    axes = kind_of_rank(counts.ndim, *likely)
     if axes is not None:
         counts = np.moveaxis(counts, (axes.batch, axes.time), (0, 1))[0]
     elif counts.ndim != 2:

@@ -321,7 +321,9 @@ def test_what_does_not_fit_is_refused() -> None:
         return x.flatten(3).mean(-1).permute(2, 0, 1)  # a video as a time-first signal
 
     inner = Sequential(Delay(1), flat, LTC(1, 3, batch_first=False))
-    assert inner.run(torch.zeros(5, 4, 4))[0].shape == (5, 1, 3) and inner.run(torch.zeros(5, 4, 4)).axes == TIME_FIRST_SIGNAL
+    out = inner.run(torch.zeros(5, 4, 4), 2, record=["layer_0", "layer_1", "layer_2.v"])
+    assert [tuple(x.shape) for x in out] == [(5, 1, 3), (1, 1, 5, 4, 4), (5, 1, 1), (5, 1, 3)]
+    assert [out.axes_of(key).time for key in out.keys()] == [0, 2, 0, 0]
     with pytest.raises(InputError, match=r"layer_1: takes data of the layout \(batch, time, feature\), but what comes before "
                                          r"it gives \(time, batch, feature\)"):
         Sequential(inner, CfC(3, 3)).run(torch.zeros(5, 4, 4))
