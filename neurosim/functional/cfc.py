@@ -10,6 +10,7 @@ from torch import Tensor
 
 from .._errors import ParameterError
 from ..kernels.cfc import ACTIVATIONS, MODES, cfc
+from .memory import LSTMWeights, joined
 from .timespans import elapsed
 
 
@@ -75,20 +76,8 @@ def cfc_scan(p: CfCParams, state: CfCState, x: Tensor, timespans: Any = None, *,
         do not fit.
     Reference: Hasani et al., Closed-form continuous-time neural networks, 2022; as ncps's PyTorch cells compute it.
     """
-    if mode not in MODES:
-        raise ParameterError("cfc_scan", "mode", f"choose from {list(MODES)}", mode)
-    if activation not in ACTIVATIONS:
-        raise ParameterError("cfc_scan", "activation", f"choose from {list(ACTIVATIONS)}", activation)
-    heads = 1 if mode == "pure" else 4
-    if len(p.heads) != heads or (mode == "pure") != (p.w_tau is not None and p.a is not None):
-        raise ParameterError("cfc_scan", "p", f"mode {mode!r} needs {heads} heads, w_tau and a in mode 'pure' only",
-                             (len(p.heads), p.w_tau is not None, p.a is not None))
     timespans = elapsed(timespans, x.shape[0], x.shape[1], x, "cfc_scan")
-    weights, width = pack(p)
-    keep = (x.device.type == "cpu" and torch.is_grad_enabled()
-            and any(tensor.requires_grad for tensor in (x, timespans, state.h, weights)))
-    hs, _ = cfc(x, timespans, state.h, weights, width, len(p.backbone), MODES.index(mode),
-                ACTIVATIONS.index(activation), keep)
+    hs, _ = cfc_network((p,), state.h, x, timespans, mode=mode, activation=activation)
     return hs, CfCState(hs[:, -1].clone() if x.shape[1] else state.h)
 
 
@@ -102,23 +91,57 @@ def wired_cfc_scan(cells: Sequence[CfCParams], state: CfCState, x: Tensor, times
         The others as in `cfc_scan`.
     Returns: h (batch, time, units) of all layers side by side, the last ones being the output; next state.
     """
-    states = state.h.split([cell.heads[0].weight.shape[0] for cell in cells], 1)
-    hs = []
-    for cell, h in zip(cells, states, strict=True):
-        x, _ = cfc_scan(cell, CfCState(h), x, timespans, mode=mode)
-        hs.append(x)
-    everything = torch.cat(hs, 2)
-    return everything, CfCState(everything[:, -1].clone() if everything.shape[1] else state.h)
+    timespans = elapsed(timespans, x.shape[0], x.shape[1], x, "wired_cfc_scan")
+    hs, _ = cfc_network(cells, state.h, x, timespans, mode=mode)
+    return hs, CfCState(hs[:, -1].clone() if x.shape[1] else state.h)
 
 
-def pack(p: CfCParams) -> tuple[Tensor, int]:
-    """All weights as one vector, as the kernel takes them, and the width of the backbone."""
-    linears = [*p.backbone, *p.heads]
-    parts = [part.reshape(-1) for linear in p.backbone for part in linear]
-    parts += [linear.weight.reshape(-1) for linear in p.heads] + [linear.bias for linear in p.heads]
-    parts += [vector.reshape(-1) for vector in (p.w_tau, p.a) if vector is not None]
-    widths = {linear.weight.shape[0] for linear in p.backbone}
-    if len(widths) > 1 or any(linear.bias.shape != linear.weight.shape[:1] for linear in linears):
+def cfc_network(cells: Sequence[CfCParams], h: Tensor, x: Tensor, timespans: Tensor, *, mode: str = "default",
+                activation: str = "lecun_tanh", memory: LSTMWeights | None = None, c: Tensor | None = None,
+                drop: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Cells in layers, with all that may be around and in them: what the kernel `neurosim.kernels.cfc` does.
+
+    Args:
+        cells, x, mode, activation: as in `wired_cfc_scan` and `cfc_scan`.
+        h: hidden states of all cells before the first step, side by side, (batch, units).
+        timespans: (batch, time).
+        memory, c: weights of an LSTM that comes before the cells in every step, as `functional.memory.lstm_step` takes
+            them, and its state before the first step, (batch, units).
+        drop: what the outputs of the layers of the backbone are multiplied with, (batch, time, layers * width); constants.
+    Returns: h and c after every step, (batch, time, units); without memory c is (batch, time, 0).
+    Raises: ParameterError for an unknown mode or activation, or weights that do not fit.
+    """
+    if mode not in MODES:
+        raise ParameterError("cfc_scan", "mode", f"choose from {list(MODES)}", mode)
+    if activation not in ACTIVATIONS:
+        raise ParameterError("cfc_scan", "activation", f"choose from {list(ACTIVATIONS)}", activation)
+    heads = 1 if mode == "pure" else 4
+    for p in cells:
+        if len(p.heads) != heads or (mode == "pure") != (p.w_tau is not None and p.a is not None):
+            raise ParameterError("cfc_scan", "p", f"mode {mode!r} needs {heads} heads, w_tau and a in mode 'pure' only",
+                                 (len(p.heads), p.w_tau is not None, p.a is not None))
+    weights, width, depth = pack(cells)
+    c = h.new_zeros(h.shape[0], 0) if c is None else c
+    lstm = h.new_zeros(0) if memory is None else joined(memory)
+    drop = x.new_zeros(x.shape[0], x.shape[1], 0) if drop is None else drop
+    keep = (x.device.type == "cpu" and torch.is_grad_enabled()
+            and any(tensor.requires_grad for tensor in (x, timespans, h, c, weights, lstm)))
+    hs, cs, _ = cfc(x, timespans, h, c, weights, lstm, drop, [p.heads[0].weight.shape[0] for p in cells], width, depth,
+                    MODES.index(mode), ACTIVATIONS.index(activation), keep)
+    return hs, cs
+
+
+def pack(cells: Sequence[CfCParams]) -> tuple[Tensor, int, int]:
+    """All weights as one vector, as the kernel takes them, and width and depth of the backbones."""
+    parts = []
+    for p in cells:
+        parts += [part.reshape(-1) for linear in p.backbone for part in linear]
+        parts += [linear.weight.reshape(-1) for linear in p.heads] + [linear.bias for linear in p.heads]
+        parts += [vector.reshape(-1) for vector in (p.w_tau, p.a) if vector is not None]
+    widths = {linear.weight.shape[0] for p in cells for linear in p.backbone}
+    linears = [linear for p in cells for linear in (*p.backbone, *p.heads)]
+    if (len(widths) > 1 or len({len(p.backbone) for p in cells}) > 1
+            or any(linear.bias.shape != linear.weight.shape[:1] for linear in linears)):
         raise ParameterError("cfc_scan", "p", "all layers of the backbone must have one width, and biases that of "
                              "their weights", [tuple(linear.weight.shape) for linear in linears])
-    return torch.cat(parts), (widths.pop() if widths else 0)
+    return torch.cat(parts), (widths.pop() if widths else 0), len(cells[0].backbone)

@@ -7,6 +7,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ..kernels.memory import lstm
+
+LSTMWeights = tuple[Tensor, Tensor, Tensor]
+
 
 class LSTMState(NamedTuple):
     """Both of shape (batch, units)."""
@@ -15,7 +19,7 @@ class LSTMState(NamedTuple):
     c: Tensor  # memory
 
 
-def lstm_step(weights: tuple[Tensor, Tensor, Tensor], state: LSTMState, x: Tensor) -> LSTMState:
+def lstm_step(weights: LSTMWeights, state: LSTMState, x: Tensor) -> LSTMState:
     """One step of an LSTM, whose h the liquid cell then takes as its own state.
 
     Args:
@@ -25,8 +29,9 @@ def lstm_step(weights: tuple[Tensor, Tensor, Tensor], state: LSTMState, x: Tenso
     Returns: the state in which the liquid cell starts its step; time spans play no part.
     Reference: Lechner & Hasani, Mixed-memory RNNs, 2022; as in ncps the forget gate is biased by 1.
     """
-    w_input, bias, w_recurrent = weights
-    z = x @ w_input.T + bias + state.h @ w_recurrent.T
-    candidate, into, forget, out = z.chunk(4, 1)
-    c = state.c * torch.sigmoid(forget + 1) + torch.tanh(candidate) * torch.sigmoid(into)
-    return LSTMState(torch.tanh(c) * torch.sigmoid(out), c)
+    return LSTMState(*lstm(weights, state.h, state.c, x))
+
+
+def joined(weights: LSTMWeights) -> Tensor:
+    """All weights as one vector, as the kernels of liquid networks take them."""
+    return torch.cat([weight.reshape(-1) for weight in weights])

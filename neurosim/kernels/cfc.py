@@ -1,7 +1,8 @@
-"""Closed-form continuous-time cells over whole sequences."""
+"""Closed-form continuous-time networks over whole sequences: cells in a chain, with an LSTM before them and dropout inside."""
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,10 +11,20 @@ from torch import Tensor
 
 from .._errors import InputError
 from . import _cfc_rows as compiled_rows
-from ._cfc_rows import LINES
-from ._jit import VECTOR
 from ._op import make_op
 from ._pool import each_row
+from ._rows import LINES, in_line, matrix_gradient, padded, spread
+from .memory import (
+    GATES,
+    before_steps,
+    kept_length,
+    lstm,
+    memory_gradient,
+    memory_matrix,
+    memory_size,
+    shown,
+    split_memory,
+)
 
 PARTS = 16  # partial sums of the gradients; their number must not depend on the number of threads
 MODES = ("default", "no_gate", "pure")
@@ -40,6 +51,11 @@ class Sizes(NamedTuple):
         """Number of all weights."""
         return sum(outputs * (inputs + 1) for outputs, inputs in (*self.layers, self.heads)) + self.extra
 
+    @classmethod
+    def of_chain(cls, inputs: int, units: list[int], width: int, depth: int, mode: int) -> list[Sizes]:
+        """Of cells that are each fed with the units of the one before."""
+        return [cls.of(below, own, width, depth, mode) for below, own in pairwise([inputs, *units])]
+
     def split(self, weights: Any) -> list[Any]:
         """Weight and bias of each layer, then of the heads, then what is left."""
         parts, start = [], 0
@@ -51,141 +67,207 @@ class Sizes(NamedTuple):
         return [*parts, weights[start:]]
 
 
+def split_chain(weights: Any, sizes: list[Sizes]) -> list[list[Any]]:
+    """`Sizes.split` of the weights of every cell."""
+    found, start = [], 0
+    for cell in sizes:
+        found.append(cell.split(weights[start:start + cell.total]))
+        start += cell.total
+    return found
+
+
 def activate(z: Tensor, activation: int) -> Tensor:
     """The backbone's nonlinearity, by its number in `ACTIVATIONS`."""
     name = ACTIVATIONS[activation]
     return 1.7159 * torch.tanh(0.666 * z) if name == "lecun_tanh" else getattr(torch.nn.functional, name)(z)
 
 
-def reference(x: Tensor, timespans: Tensor, h: Tensor, weights: Tensor, width: int, depth: int, mode: int,
-              activation: int, keep: bool) -> tuple[Tensor, Tensor]:
-    """States of a cell after every step; see `functional.cfc.cfc_scan` for the equations.
+def reference(x: Tensor, timespans: Tensor, h: Tensor, c: Tensor, weights: Tensor, memory: Tensor, drop: Tensor,
+              units: list[int], width: int, depth: int, mode: int, activation: int,
+              keep: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """States of a network after every step; see `functional.cfc.cfc_scan` for the equations of a cell.
+
+    In every step the LSTM, if there is one, makes new hidden states of all cells. Then each cell advances its own, fed with
+    what the cell before it has just found.
 
     Args:
         x: (batch, time, inputs).
         timespans: (batch, time).
-        h: (batch, units), state before the first step.
-        weights: weights and biases of the backbone, layer by layer; weights, then biases of the heads f1, f2, a and b
-            (mode pure: f1 alone); in mode pure w_tau and A; all in one vector.
-        width, depth: of the backbone.
+        h: (batch, all units), states before the first step, cell by cell.
+        c: (batch, all units), state of the LSTM; (batch, 0) where there is none.
+        weights: of each cell weights and biases of the backbone, layer by layer; weights, then biases of the heads f1, f2, a
+            and b (mode pure: f1 alone); in mode pure w_tau and A; all in one vector.
+        memory: of the LSTM, as `memory.split_memory` takes it; empty where there is none.
+        drop: what the outputs of the layers of the backbones are multiplied with, (batch, time, depth * width), the same for
+            every cell, or (batch, time, 0) for nothing. Constants: no gradient passes through them.
+        units: number of units of each cell.
+        width, depth: of the backbones.
         mode, activation: numbers in `MODES` and `ACTIVATIONS`.
         keep: whether to keep what the compiled backward pass needs; without it that runs the forward pass once more.
-    Returns: (batch, time, units), and what was kept: no gradient passes through it.
+    Returns: h and c after every step, (batch, time, all units) and (batch, time, all units or 0), and what was kept: no
+        gradient passes through it.
     """
-    *linears, rest = Sizes.of(x.shape[2], h.shape[1], width, depth, mode).split(weights)
-    hs = []
-    for frame, timespan in zip(x.unbind(1), timespans.unbind(1), strict=True):
-        z = torch.cat([frame, h], 1)
-        for weight, bias in zip(linears[:-2:2], linears[1:-2:2], strict=True):
-            z = activate(torch.nn.functional.linear(z, weight, bias), activation)
-        heads = torch.nn.functional.linear(z, linears[-2], linears[-1])
-        dt = timespan[:, None]
-        if mode == PURE:
-            w_tau, a = rest.chunk(2)
-            h = a - a * heads * torch.exp(-dt * (w_tau.abs() + heads.abs()))
-        else:
-            f1, f2, time_a, time_b = heads.chunk(4, 1)
-            s = torch.sigmoid(time_a * dt + time_b)
-            h = torch.tanh(f1) * (1 - s if MODES[mode] == "default" else 1) + torch.tanh(f2) * s
-        hs.append(h)
-    kept = weights.new_zeros(tape_shape(x, h, width, depth, mode, keep))
-    return (torch.stack(hs, 1) if hs else h.new_zeros(h.shape[0], 0, h.shape[1])), kept
+    sizes = Sizes.of_chain(x.shape[2], units, width, depth, mode)
+    cells, states, hs, cs = split_chain(weights, sizes), h, [], []
+    factors = drop.detach().unflatten(2, (depth, width)) if drop.shape[2] else None
+    for t in range(x.shape[1]):
+        if c.shape[1]:
+            states, c = lstm(split_memory(memory, x.shape[2], h.shape[1]), states, c, x[:, t])
+            cs.append(c)
+        found = [x[:, t]]
+        for linears, before in zip(cells, states.split(units, 1), strict=True):
+            z = torch.cat([found[-1], before], 1)
+            for layer in range(depth):
+                z = activate(torch.nn.functional.linear(z, *linears[2 * layer:2 * layer + 2]), activation)
+                z = z if factors is None else z * factors[:, t, layer]
+            heads, dt = torch.nn.functional.linear(z, *linears[2 * depth:-1]), timespans[:, t, None]
+            if mode == PURE:
+                w_tau, a = linears[-1].chunk(2)
+                found.append(a - a * heads * torch.exp(-dt * (w_tau.abs() + heads.abs())))
+            else:
+                f1, f2, time_a, time_b = heads.chunk(4, 1)
+                s = torch.sigmoid(time_a * dt + time_b)
+                found.append(torch.tanh(f1) * (1 - s if MODES[mode] == "default" else 1) + torch.tanh(f2) * s)
+        states = torch.cat(found[1:], 1)
+        hs.append(states)
+    kept = weights.new_zeros(tape_shape(x, h, c, units, width, depth, mode, keep))
+    return (torch.stack(hs, 1) if hs else h.new_zeros(h.shape[0], 0, h.shape[1]),
+            torch.stack(cs, 1) if cs else c.new_zeros(h.shape[0], x.shape[1], c.shape[1]), kept)
 
 
-def shapes(x: Tensor, timespans: Tensor, h: Tensor, weights: Tensor, width: int, depth: int, mode: int,
-           activation: int, keep: bool) -> tuple[Tensor, Tensor]:
+def shapes(x: Tensor, timespans: Tensor, h: Tensor, c: Tensor, weights: Tensor, memory: Tensor, drop: Tensor,
+           units: list[int], width: int, depth: int, mode: int, activation: int,
+           keep: bool) -> tuple[Tensor, Tensor, Tensor]:
     """Outputs of `reference`, empty."""
-    return (x.new_empty(x.shape[0], x.shape[1], h.shape[1]),
-            x.new_empty(tape_shape(x, h, width, depth, mode, keep)))
+    return (x.new_empty(x.shape[0], x.shape[1], h.shape[1]), x.new_empty(x.shape[0], x.shape[1], c.shape[1]),
+            x.new_empty(tape_shape(x, h, c, units, width, depth, mode, keep)))
 
 
-def tape_shape(x: Any, h: Any, width: int, depth: int, mode: int, keep: bool) -> tuple[int, int, int]:
+def tape_shape(x: Any, h: Any, c: Any, units: list[int], width: int, depth: int, mode: int, keep: bool) -> tuple[int, int, int]:
     """Shape of what the compiled code keeps of every frame."""
-    heads = padded(h.shape[1], x) * (1 if mode == PURE else 4)
-    return x.shape[0], x.shape[1] if keep else 0, 2 * depth * padded(width, x) + heads
+    heads = sum(padded(own, x) for own in units) * (1 if mode == PURE else 4)
+    return (x.shape[0], x.shape[1] if keep else 0,
+            kept_length(c) + 2 * len(units) * depth * padded(width, x) + heads)
 
 
-def padded(count: int, like: Any) -> int:
-    """`count` filled up to whole vectors."""
-    lanes = VECTOR // like.dtype.itemsize
-    return count + -count % lanes
+def pack(weights: np.ndarray, sizes: list[Sizes], groups: int, back: bool) -> tuple[np.ndarray, np.ndarray]:
+    """`matrices` and `pure`, as the compiled forward or backward pass takes them.
+
+    What meets vectors is filled up: the outputs of a matrix, inputs that come from a layer, on the way back all inputs.
+
+    Args:
+        groups: number of heads of a cell.
+    """
+    found, start = [], 0  # of every matrix: start, groups, rows and columns in `weights`; rows and columns here
+    pure = in_line(2 * sum(padded(cell.heads[0] // groups, weights) for cell in sizes), dtype=weights.dtype, make=np.zeros)
+    pure_at = 0
+    for cell in sizes:
+        own = cell.heads[0] // groups
+        for layer, (outputs, columns) in enumerate((*cell.layers, cell.heads)):
+            heads = groups if layer == len(cell.layers) else 1
+            across = padded(columns, weights) if layer or back else columns
+            found.append((start, heads, outputs // heads, columns, heads * padded(outputs // heads, weights), across))
+            start += outputs * (columns + 1)
+        if cell.extra:
+            spread(weights, start, 2, own, 1, pure, pure_at, 1, 1)
+        start, pure_at = start + cell.extra, pure_at + 2 * padded(own, weights)
+    matrices = in_line(sum(wide * (across + (not back)) for *_, wide, across in found), dtype=weights.dtype, make=np.zeros)
+    to = len(matrices) if back else 0
+    for start, heads, rows, columns, wide, across in found:
+        if back:  # from the last to the first, weights alone
+            to -= wide * across
+            spread(weights, start, heads, rows, columns, matrices, to, across, 1)
+        else:
+            spread(weights, start, heads, rows, columns, matrices, to, 1, wide)
+            spread(weights, start + heads * rows * columns, heads, rows, 1, matrices, to + wide * across, 1, 1)
+            to += wide * (across + 1)
+    return matrices, pure
 
 
-def pad_matrix(weight: np.ndarray, groups: int) -> np.ndarray:
-    """`weight` with the rows of each of its groups filled up to whole vectors."""
-    rows = weight.shape[0] // groups
-    whole = np.zeros((groups, padded(rows, weight), *weight.shape[1:]), weight.dtype)
-    whole[:, :rows] = weight.reshape(groups, rows, *weight.shape[1:])
-    return whole.reshape(-1, *weight.shape[1:])
+def pad_drop(drop: np.ndarray, width: int) -> np.ndarray:
+    """`drop` with the factors of each layer filled up to whole vectors, flat."""
+    if drop.size and width != padded(width, drop):
+        whole = np.zeros((*drop.shape[:2], drop.shape[2] // width, padded(width, drop)), drop.dtype)
+        whole[..., :width] = drop.reshape(*whole.shape[:3], width)
+        drop = whole
+    return drop.reshape(-1)
 
 
-def split_padded(weights: np.ndarray, sizes: Sizes, groups: int) -> tuple[list[np.ndarray], np.ndarray]:
-    """Weights and biases in turn, outputs filled up to whole vectors, inputs that come from a layer as well; the rest."""
-    *linears, extra = sizes.split(weights)
-    whole = []
-    for number, part in enumerate(linears):
-        part = pad_matrix(part, groups if number >= len(linears) - 2 else 1)
-        whole.append(pad_matrix(part.T, 1).T if part.ndim == 2 and number > 0 else part)
-    return whole, pad_matrix(extra, 2) if sizes.extra else np.zeros(2 * whole[-1].size // groups, weights.dtype)
-
-
-def check(x: Any, timespans: Any, h: Any, weights: Any, sizes: Sizes) -> None:
+def check(x: Any, timespans: Any, h: Any, c: Any, weights: Any, memory: Any, drop: Any, units: list[int], width: int,
+          depth: int, sizes: list[Sizes]) -> None:
     """Raises InputError unless the arrays fit each other: compiled code reads memory unchecked."""
-    wanted = ((timespans, x.shape[:2]), (h, (x.shape[0], h.shape[1])), (weights, (sizes.total,)))
+    batch, every = x.shape[0], sum(units)
+    wanted = ((timespans, x.shape[:2]), (h, (batch, every)), (c, (batch, every if c.shape[1] else 0)),
+              (weights, (sum(cell.total for cell in sizes),)), (memory, (memory_size(x.shape[2], c),)),
+              (drop, (*x.shape[:2], depth * width if drop.shape[2] else 0)))
     if any(array.shape != shape for array, shape in wanted):
         raise InputError(f"cfc: arrays do not fit each other; needed {[shape for _, shape in wanted]} "
                          f"(got {[array.shape for array, _ in wanted]})")
-    if len({array.dtype for array in (x, timespans, h, weights)}) > 1:
+    if len({array.dtype for array in (x, timespans, h, c, weights, memory, drop)}) > 1:
         raise InputError(f"cfc: all values must have the dtype of x, {x.dtype}")
 
 
-def forward(x: Any, timespans: Any, h: Any, weights: Any, width: int, depth: int, mode: int, activation: int,
-            keep: bool) -> tuple[Any, Any]:
+def forward(x: Any, timespans: Any, h: Any, c: Any, weights: Any, memory: Any, drop: Any, units: list[int], width: int,
+            depth: int, mode: int, activation: int, keep: bool) -> tuple[Any, Any, Any]:
     """`reference` in compiled code."""
-    sizes = Sizes.of(x.shape[2], h.shape[1], width, depth, mode)
-    check(x, timespans, h, weights, sizes)
-    linears, pure = split_padded(weights, sizes, 1 if mode == PURE else 4)
-    matrices = np.concatenate([part.T.ravel() for part in linears])
-    out = np.empty((*x.shape[:2], h.shape[1]), x.dtype)
-    batch, frames, length = tape_shape(x, h, width, depth, mode, True)
+    inputs, every = x.shape[2], h.shape[1]
+    sizes = Sizes.of_chain(inputs, units, width, depth, mode)
+    check(x, timespans, h, c, weights, memory, drop, units, width, depth, sizes)
+    matrices, pure = pack(weights, sizes, 1 if mode == PURE else 4, False)
+    remember = memory_matrix(memory, inputs, every, False) if len(memory) else memory
+    out, cs = np.empty((*x.shape[:2], every), x.dtype), np.empty((*x.shape[:2], c.shape[1]), x.dtype)
+    batch, frames, length = tape_shape(x, h, c, units, width, depth, mode, True)
     frames = frames if keep else 1
-    tape = np.empty((batch, frames, length), x.dtype)
-    each_row(compiled_rows.forward_rows, -(-batch // LINES), batch * x.shape[1] * len(matrices) // 8, x, timespans, h,
-             matrices, pure, padded(width, x), depth, mode, activation, frames, tape.reshape(-1), out)
-    return out, tape if keep else tape[:, :0]
+    tape = in_line(batch, frames, length, dtype=x.dtype)
+    each_row(compiled_rows.forward_rows, -(-batch // LINES), batch * x.shape[1] * (len(matrices) + len(remember)) // 8, x,
+             timespans, h, c, matrices, pure, remember, pad_drop(drop, width), np.array(units), padded(width, x), depth, mode,
+             activation, frames, length, tape.reshape(-1), out, cs)
+    return out, cs, tape if keep else tape[:, :0]
 
 
-def backward(needs: tuple[bool, ...], grads: Any, outputs: Any, x: Any, timespans: Any, h: Any, weights: Any,
-             width: int, depth: int, mode: int, activation: int, keep: bool) -> tuple[Any, ...]:
+def backward(needs: tuple[bool, ...], grads: Any, outputs: Any, x: Any, timespans: Any, h: Any, c: Any, weights: Any,
+             memory: Any, drop: Any, units: list[int], width: int, depth: int, mode: int, activation: int,
+             keep: bool) -> tuple[Any, ...]:
     """Gradients of all floating arguments; those of the weights as one product of matrices over all frames."""
-    out, tape = outputs
+    out, _, tape = outputs
     if not keep:
-        _, tape = forward(x, timespans, h, weights, width, depth, mode, activation, True)
-    (batch, time, inputs), units, groups = x.shape, h.shape[1], 1 if mode == PURE else 4
-    sizes = Sizes.of(inputs, units, width, depth, mode)
-    linears, pure = split_padded(weights, sizes, groups)
-    # From the last to the first; what comes from outside is filled up here, too.
-    matrices = np.concatenate([pad_matrix(weight.T, 1).T.ravel() for weight in linears[-2::-2]])
-    wide, heads = padded(width, x), len(linears[-1])
+        *_, tape = forward(x, timespans, h, c, weights, memory, drop, units, width, depth, mode, activation, True)
+    (batch, time, inputs), every, groups = x.shape, h.shape[1], 1 if mode == PURE else 4
+    wide, gates = padded(width, x), GATES * padded(c.shape[1], x)
+    matrices, pure = pack(weights, Sizes.of_chain(inputs, units, width, depth, mode), groups, True)
+    remember = memory_matrix(memory, inputs, every, True) if len(memory) else memory
+    sums_length = gates + sum(depth * wide + groups * padded(own, x) for own in units)
     parts = min(PARTS, -(-batch // LINES))
-    grad_x, grad_timespans, grad_h = np.empty_like(x), np.empty_like(timespans), np.empty_like(h)
-    sums, pure_sums = np.empty((batch, time, wide * depth + heads), x.dtype), np.zeros((parts, len(pure)), x.dtype)
-    each_row(compiled_rows.backward_rows, parts, 2 * batch * time * len(matrices) // 8, parts, timespans, matrices, pure,
-             wide, depth, mode, activation, tape.reshape(-1), grads[0], grad_x, grad_timespans, grad_h,
-             sums.reshape(-1), pure_sums)
-    before = np.concatenate([h[:, None], out[:, :-1]], 1) if time else out
-    fed = [np.concatenate([x, before], 2), *(tape[:, :, (2 * layer + 1) * wide:(2 * layer + 1) * wide + width]
-                                             for layer in range(depth))]
-    found = []
-    for layer in range(depth + 1):
-        split, count = ((groups, heads // groups), units) if layer == depth else ((1, wide), width)
-        whole = sums[:, :, layer * wide:layer * wide + split[0] * split[1]].reshape(batch * time, *split)
-        of_sums = whole[:, :, :count].reshape(batch * time, split[0] * count)
-        product = torch.from_numpy(of_sums).T @ torch.from_numpy(fed[layer].reshape(batch * time, fed[layer].shape[2]))
-        found += [product.numpy().ravel(), of_sums.sum(0)]
-    if mode == PURE:
-        found.append(pure_sums.sum(0).reshape(2, -1)[:, :units].ravel())
-    return grad_x, grad_timespans, grad_h, np.concatenate(found)
+    grad_x, grad_timespans, grad_h, grad_c = (np.empty_like(array) for array in (x, timespans, h, c))
+    sums, pure_sums = in_line(batch, time, sums_length, dtype=x.dtype), np.zeros((parts, len(pure)), x.dtype)
+    each_row(compiled_rows.backward_rows, parts, 2 * batch * time * (len(matrices) + len(remember)) // 8, parts, timespans,
+             matrices, pure, remember, pad_drop(drop, width), np.array(units), wide, depth, mode, activation, tape.shape[2],
+             tape.reshape(-1), *grads, grad_x, grad_timespans, grad_h, grad_c, sums_length, sums.reshape(-1), pure_sums)
+    before = before_steps(h, out)
+    bias, of_memory = sums.reshape(-1, sums_length).sum(0), memory
+    if gates:
+        of_memory = memory_gradient(sums[:, :, :gates], bias[:gates], x, before)
+        before = shown(tape, every)
+    found, of_pure, at, to, first = [], pure_sums.sum(0), kept_length(c), gates, 0
+    for cell, own in enumerate(units):
+        below = out[:, :, first - units[cell - 1]:first] if cell else x
+        fed = np.concatenate([below, before[:, :, first:first + own]], 2)
+        for layer in range(depth + 1):
+            heads, rows = (groups, own) if layer == depth else (1, width)
+            columns = heads * padded(rows, x)
+            found += [matrix_gradient(sums[:, :, to:to + columns], fed, heads, rows),
+                      bias[to:to + columns].reshape(heads, -1)[:, :rows]]
+            to += columns
+            if layer < depth:
+                fed = tape[:, :, at + wide:at + wide + width]
+                fed = fed * drop[:, :, layer * width:(layer + 1) * width] if drop.size else fed
+                at += 2 * wide
+        at, first = at + columns, first + own
+        if mode == PURE:
+            found.append(of_pure[:2 * columns].reshape(2, columns)[:, :own])
+            of_pure = of_pure[2 * columns:]
+    return (grad_x, grad_timespans, grad_h, grad_c, np.concatenate([part.ravel() for part in found]), of_memory,
+            np.zeros_like(drop))
 
 
 cfc = make_op("cfc", reference, shapes, forward, backward, kept=1)

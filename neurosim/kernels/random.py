@@ -19,6 +19,8 @@ from torch import Tensor
 
 from ._jit import compiled
 from ._math import log
+from ._op import make_op
+from ._pool import each_row
 
 ROUND_A, ROUND_B = 0xD2511F53, 0xCD9E8D57
 WEYL_A, WEYL_B = 0x9E3779B9, 0xBB67AE85
@@ -49,9 +51,9 @@ def words(key: Tensor, stream: int, index: Tensor, rows: int, cells: int) -> Ten
     Args:
         key: int64 0-d, the seed.
         stream: which use the numbers are for (NOISE, REFRACTORY, START).
-        index: int64, 0-d or (rows, cells), not negative: number of the frame or of the spike.
+        index: int64, not negative: number of the frame or of the spike, 0-d, (rows, cells), or with more axes before these.
         rows, cells: size of the result.
-    Returns: (2, rows, cells), the words of the even and of the odd member of the pair that a cell belongs to.
+    Returns: (2, ..., rows, cells), the words of the even and of the odd member of the pair that a cell belongs to.
     """
     cell = torch.arange(cells, device=key.device).expand(rows, cells)
     row = torch.arange(rows, device=key.device)[:, None].expand(rows, cells)
@@ -151,3 +153,43 @@ def one_normal(pair: Any, words: Any, key: int, stream: int, index: int, row: in
     lane = cell % GROUP // RUN
     pairs_to_normals(words[lane // 2 * 2], words[lane // 2 * 2 + 1], pair[0], pair[1])
     return pair[lane % 2, 0]
+
+
+def uniforms_reference(key: Tensor, frame: Tensor, stream: int, rows: int, frames: int, cells: int) -> Tensor:
+    """`uniform` of frame, frame + 1, ..., (rows, frames, cells) float32."""
+    index = frame + torch.arange(frames, device=key.device)[:, None, None]
+    return uniform(key, stream, index, rows, cells, torch.float32).transpose(0, 1).contiguous()
+
+
+def uniforms_shapes(key: Tensor, frame: Tensor, stream: int, rows: int, frames: int, cells: int) -> Tensor:
+    """The output of `uniforms_reference`, empty."""
+    return key.new_empty((rows, frames, cells), dtype=torch.float32)
+
+
+@compiled
+def fill_uniforms(start: int, stop: int, key: int, frame: int, stream: int, out: Any) -> None:
+    """Rows `start` to `stop` of `out`, (rows, frames, cells)."""
+    words, cells = np.empty((4, RUN), np.uint32), out.shape[2]
+    for row in range(start, stop):
+        for t in range(out.shape[1]):
+            for first in range(0, cells, GROUP):
+                fill_words(words, key, stream, frame + t, row, first // 4)
+                for lane in range(min(4, (cells - first + RUN - 1) // RUN)):
+                    at = first + lane * RUN
+                    for i in range(min(RUN, cells - at)):
+                        out[row, t, at + i] = np.float32(words[lane, i] >> np.uint32(8)) * np.float32(2.0**-24)
+
+
+def uniforms_forward(key: Any, frame: Any, stream: int, rows: int, frames: int, cells: int) -> Any:
+    """`uniforms_reference` in compiled code."""
+    out = np.empty((rows, frames, cells), np.float32)
+    each_row(fill_uniforms, rows, out.size, int(key), int(frame), stream, out)
+    return out
+
+
+def uniforms_backward(needs: tuple[bool, ...], *args: Any) -> tuple[Any, ...]:
+    """Nothing depends on whole numbers smoothly."""
+    return None, None
+
+
+uniforms = make_op("uniforms", uniforms_reference, uniforms_shapes, uniforms_forward, uniforms_backward)

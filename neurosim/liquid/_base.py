@@ -12,10 +12,10 @@ from torch import Tensor
 from .._axes import SIGNAL, TIME_FIRST_SIGNAL
 from .._errors import InputError, ParameterError
 from .._param import Param
-from ..functional.memory import LSTMState
+from ..functional.memory import LSTMState, LSTMWeights
 from ..functional.timespans import elapsed
 from ..stateful import ChunkLayer
-from ._scan import Cell, before_end, checked_lengths, last, scan_cell
+from ._scan import Cell, before_end, checked_lengths, last
 from ._start import memory_start
 from .recipes import FullyConnected, Recipe, wiring_from_dict
 from .wirings import Wiring
@@ -53,7 +53,7 @@ class _Liquid(ChunkLayer):
     def bound(self) -> Cell:
         """The network with its parameters as they are now."""
 
-    def _signals(self, cell: Cell, x: Tensor, states: Tensor) -> None:
+    def _signals(self, x: Tensor, states: Tensor) -> None:
         """Offers inner signals to whoever records them."""
 
     # ---- layouts --------------------------------------------------------------------------------------------------
@@ -102,16 +102,15 @@ class _Liquid(ChunkLayer):
         """States and outputs after every step of a chunk."""
         x, timespans, lengths = self._parts(x, timespans, lengths)
         h, c = (state.h, state.c) if self.mixed_memory else (state[0], None)
-        cell = self.bound()
-        hs, y, cs = scan_cell(cell, self._memory(), x, h, c, timespans)
-        self._signals(cell, x, hs)
+        hs, y, cs = self.bound()(x, h, c, timespans)
+        self._signals(x, hs)
         if lengths is not None:
             y = torch.where(before_end(lengths, x.shape[1])[:, :, None], y, 0)
         if c is None or cs is None:
             return y, self.state_type(last(h, hs, lengths))
         return y, LSTMState(last(h, hs, lengths), last(c, cs, lengths))
 
-    def _memory(self) -> tuple[Tensor, Tensor, Tensor] | None:
+    def _memory(self) -> LSTMWeights | None:
         return (self.memory_input, self.memory_bias, self.memory_recurrent) if self.mixed_memory else None
 
     def _parts(self, x: Tensor, timespans: Any, lengths: Any) -> tuple[Tensor, Tensor, Tensor | None]:

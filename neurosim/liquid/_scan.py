@@ -1,4 +1,4 @@
-"""Running a liquid cell over a chunk: with or without an LSTM before it, and over sequences of different length."""
+"""What runs a liquid network over a chunk, with an LSTM before it or without, and sequences of different length."""
 
 from __future__ import annotations
 
@@ -9,41 +9,31 @@ import torch
 from torch import Tensor
 
 from .._errors import InputError
-from ..functional.memory import LSTMState, lstm_step
+from ..functional.memory import LSTMState, LSTMWeights, lstm_step
 
-Cell = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
-"""Inputs (batch, time, inputs), state (batch, units), time spans (batch, time) -> states (batch, time, units) and outputs
-(batch, time, outputs)."""
-
-Memory = tuple[Tensor, Tensor, Tensor]
+Cell = Callable[[Tensor, Tensor, Tensor | None, Tensor], tuple[Tensor, Tensor, Tensor | None]]
+"""A network with its parameters. Inputs (batch, time, inputs), h and the c of mixed memory (else None) before the first step,
+(batch, units), time spans (batch, time) -> h (batch, time, units), outputs (batch, time, outputs) and c after every step."""
 
 
-def scan_cell(cell: Cell, memory: Memory | None, x: Tensor, h: Tensor, c: Tensor | None,
-              timespans: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
-    """States and outputs after every step.
+def frame_by_frame(cell: Cell, memory: LSTMWeights) -> Cell:
+    """`cell`, which has no memory, with that LSTM before it in every step."""
+    def remembering(x: Tensor, h: Tensor, c: Tensor | None, timespans: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        assert c is not None
+        hs, ys, cs = [], [], []
+        for frame, timespan in zip(x.split(1, 1), timespans.split(1, 1), strict=True):
+            h, c = lstm_step(memory, LSTMState(h, c), frame[:, 0])
+            after, y, _ = cell(frame, h, None, timespan)
+            h = after[:, 0]
+            hs.append(after)
+            ys.append(y)
+            cs.append(c)
+        if not x.shape[1]:
+            states, outputs, _ = cell(x, h, None, timespans)
+            return states, outputs, states
+        return torch.cat(hs, 1), torch.cat(ys, 1), torch.stack(cs, 1)
 
-    Args:
-        cell: the liquid network with its parameters.
-        memory: weights of the LSTM that comes before the cell in every step, or None.
-        x: (batch, time, inputs).
-        h, c: (batch, units), states before the first step; c is that of the LSTM, None without one.
-        timespans: (batch, time), seconds.
-    Returns: h, (batch, time, units), outputs and c after every step.
-    """
-    if memory is None or c is None:
-        return *cell(x, h, timespans), None
-    hs, ys, cs = [], [], []
-    for frame, timespan in zip(x.unbind(1), timespans.unbind(1), strict=True):
-        state = lstm_step(memory, LSTMState(h, c), frame)
-        after, y = cell(frame[:, None], state.h, timespan[:, None])
-        h, c = after[:, 0], state.c
-        hs.append(h)
-        ys.append(y[:, 0])
-        cs.append(c)
-    if not hs:
-        states, outputs = cell(x, h, timespans)
-        return states, outputs, states
-    return torch.stack(hs, 1), torch.stack(ys, 1), torch.stack(cs, 1)
+    return remembering
 
 
 def checked_lengths(lengths: Any, x: Tensor, where: str) -> Tensor | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,12 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from .._errors import ParameterError
-from ..functional.cfc import CfCParams, CfCState, Linear, cfc_scan, wired_cfc_scan
+from ..functional.cfc import CfCParams, CfCState, Linear, cfc_network
 from ..functional.memory import LSTMState
 from ..kernels.cfc import ACTIVATIONS, MODES
-from ..kernels.random import uniform
+from ..kernels.random import uniforms
 from ._base import _Liquid, wired
-from ._dropout import with_dropout
 from ._scan import Cell
 from ._start import cfc_start, linear_start
 from .recipes import Recipe
@@ -179,32 +177,22 @@ class CfC(_Liquid):
             self._dropping = None
         return y, DropoutState(after.h, after.c if self.mixed_memory else state.c, state.frame + x.shape[1], state.key)
 
-    def _dropped(self, cell: CfCParams, start: DropoutState) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
-        """The cell with dropout, from the frame of `start` on; mixed memory calls it once for every frame."""
-        done = [0] * len(cell.backbone)
-
-        def drop(z: Tensor, step: int, layer: int) -> Tensor:
-            frame = start.frame + done[layer]
-            done[layer] += 1
-            width = z.shape[1]  # the layers take their numbers side by side
-            chance = uniform(start.key, DROPOUT, frame, z.shape[0], width * len(done), z.dtype)
-            return torch.where(chance[:, layer * width:(layer + 1) * width] < self.dropout, 0, z / (1 - self.dropout))
-
-        return with_dropout(cell, self.mode, self.activation, drop)
+    def _factors(self, start: DropoutState, x: Tensor) -> Tensor:
+        """What the outputs of the backbone are multiplied with in the frames of x, the first of which is that of `start`."""
+        width = sum(len(layer.bias) for layer in self.cells[0].backbone)  # type: ignore[union-attr, misc]
+        chance = uniforms(start.key, start.frame, DROPOUT, x.shape[0], x.shape[1], width).to(x.dtype)
+        return (chance >= self.dropout).to(x.dtype) / (1 - self.dropout)
 
     def bound(self) -> Cell:
-        """See `functional.cfc.cfc_scan` and `wired_cfc_scan`."""
+        """See `functional.cfc.cfc_network`."""
         cells: list[CfCParams] = [cell.params() for cell in self.cells]  # type: ignore[operator]
-        dropped = None if self._dropping is None else self._dropped(cells[0], self._dropping)
+        memory, dropping = self._memory(), self._dropping
 
-        def cell(x: Tensor, h: Tensor, timespans: Tensor) -> tuple[Tensor, Tensor]:
-            if dropped is not None:
-                hs = dropped(x, h, timespans)
-            elif self.wiring is None:
-                hs, _ = cfc_scan(cells[0], CfCState(h), x, timespans, mode=self.mode, activation=self.activation)
-            else:
-                hs, _ = wired_cfc_scan(cells, CfCState(h), x, timespans, mode=self.mode)
-            return hs, self._read(hs)
+        def cell(x: Tensor, h: Tensor, c: Tensor | None, timespans: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+            drop = None if dropping is None else self._factors(dropping, x)
+            hs, cs = cfc_network(cells, h, x, timespans, mode=self.mode, activation=self.activation, memory=memory, c=c,
+                                 drop=drop)
+            return hs, self._read(hs), cs
 
         return cell
 

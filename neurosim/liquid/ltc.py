@@ -13,7 +13,7 @@ from ..functional.ltc import SOLVERS, LTCParams, LTCState, Wires, ltc_network, l
 from ..kernels._ltc_values import AFFINE, CLAMP, LEAST_CM, LINEAR, NO_MAP, SOFTPLUS
 from ..kernels.ltc import positive_values
 from ._base import _Liquid, wired
-from ._scan import Cell, scan_cell
+from ._scan import Cell, frame_by_frame
 from ._start import ltc_start
 from .recipes import Recipe
 from .wirings import Wiring
@@ -154,26 +154,27 @@ class LTC(_Liquid):
 
     def bound(self) -> Cell:
         """See `functional.ltc.ltc_scan`."""
+        memory = self._memory()
         if self.solver == "semi_implicit":
             own: dict[str, Any] = self._parameters  # a look-up is a tenth of an attribute, which parametrizations need
             values = torch.cat([own[name] if name in own else getattr(self, name) for name in self._values])
 
-            def cell(x: Tensor, v: Tensor, timespans: Tensor) -> tuple[Tensor, Tensor]:
-                return ltc_network(values, self._wires, self._synapses, v, x, timespans, unfolds=self.ode_unfolds,
-                                   epsilon=self.epsilon, positive=POSITIVE[self.positive],
-                                   input_map=MAPPINGS[self.input_mapping], output_map=MAPPINGS[self.output_mapping],
-                                   outputs=self.outputs)
+            def cell(x: Tensor, v: Tensor, c: Tensor | None, timespans: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+                return *ltc_network(values, self._wires, self._synapses, v, x, timespans, unfolds=self.ode_unfolds,
+                                    epsilon=self.epsilon, positive=POSITIVE[self.positive],
+                                    input_map=MAPPINGS[self.input_mapping], output_map=MAPPINGS[self.output_mapping],
+                                    outputs=self.outputs), None
 
-            return cell
+            return cell if memory is None else frame_by_frame(cell, memory)
         p, wires, solve = self.acting(), self.wires, SOLVERS[self.solver]
 
-        def explicit(x: Tensor, v: Tensor, timespans: Tensor) -> tuple[Tensor, Tensor]:
+        def explicit(x: Tensor, v: Tensor, c: Tensor | None, timespans: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
             vs = solve(p, wires, v, self.mapped(x, "input"), timespans, self.ode_unfolds, self.epsilon)
-            return vs, self.mapped(vs[:, :, :self.outputs], "output")
+            return vs, self.mapped(vs[:, :, :self.outputs], "output"), None
 
-        return explicit
+        return explicit if memory is None else frame_by_frame(explicit, memory)
 
-    def _signals(self, cell: Cell, x: Tensor, states: Tensor) -> None:
+    def _signals(self, x: Tensor, states: Tensor) -> None:
         self.emit("v", states)
         if self.wants("tau"):
             self.emit("tau", self._tau(x, states))
@@ -191,5 +192,5 @@ class LTC(_Liquid):
         inputs, timespans, _ = self._parts(self._turned(self._door(x)), timespans, None)
         rest = self.initial_state(inputs)
         c = rest.c if self.mixed_memory else None
-        states, _, _ = scan_cell(self.bound(), self._memory(), inputs, rest[0], c, timespans)
+        states, _, _ = self.bound()(inputs, rest[0], c, timespans)
         return self._batched_as(x, self._turned(self._tau(inputs, states)))

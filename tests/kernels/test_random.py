@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy import stats
 
-from neurosim.kernels.random import NOISE, REFRACTORY, START, fill_normals, normal, one_normal, philox, uniform
+from neurosim.kernels.random import NOISE, REFRACTORY, START, fill_normals, normal, one_normal, philox, uniform, uniforms
 
 # Random123, kat_vectors, "philox4x32 10": counter, key, result.
 KNOWN = [
@@ -85,6 +85,21 @@ def test_a_number_does_not_depend_on_how_many_are_drawn() -> None:
     each = torch.arange(20).reshape(2, 10)
     mixed = normal(key, NOISE, each, 2, 10, torch.float32)
     assert mixed[1, 3] == normal(key, NOISE, torch.tensor(13), 2, 10, torch.float32)[1, 3]
+
+
+@pytest.mark.parametrize("key", [0, -5, 2**62])
+@pytest.mark.parametrize("frame", [0, 2**32 - 2, 2**40 + 3])
+@pytest.mark.parametrize("cells", [0, 1, 64, 65, 300, 513])
+def test_uniforms_of_many_frames_are_those_of_each(key: int, frame: int, cells: int) -> None:
+    start = torch.tensor(key), torch.tensor(frame)
+    found = uniforms(*start, START, 3, 4, cells)
+    assert torch.equal(found, uniforms.reference(*start, START, 3, 4, cells))
+    for t in range(4):
+        assert torch.equal(found[:, t], uniform(start[0], START, start[1] + t, 3, cells, torch.float32))
+
+
+def test_the_operator_of_uniforms_is_well_formed() -> None:
+    torch.library.opcheck(uniforms.operator, (torch.tensor(4), torch.tensor(9), START, 3, 4, 70))
 
 
 @pytest.mark.cuda

@@ -22,6 +22,8 @@ LAYERS: dict[str, Callable[[], Layer]] = {
     "LTC": lambda: LTC(2, AutoNCP(12, 3)),
     "CfC": lambda: CfC(2, 5, proj_size=3, backbone_units=8),
     "CfC-wired": lambda: CfC(2, AutoNCP(12, 3), mode="pure"),
+    "CfC-mixed": lambda: CfC(2, 5, backbone_units=8, mixed_memory=True),
+    "CfC-wired-mixed": lambda: CfC(2, AutoNCP(12, 3), mixed_memory=True),
     "stack": lambda: Irregular(Sequential(LTC(1, 4), CfC(4, 3, backbone_units=8))),
     "Bidirectional": lambda: Bidirectional(LTC(2, 4), LTC(2, 4, seed=1)),
 }
@@ -29,6 +31,7 @@ FACES: dict[str, Callable[[], nn.Module]] = {
     "LTC": lambda: ncps.torch.LTC(2, ncps.wirings.AutoNCP(12, 3)),
     "CfC": lambda: ncps.torch.CfC(2, 5, proj_size=3),
     "CfC-wired": lambda: ncps.torch.CfC(2, ncps.wirings.AutoNCP(12, 3)),
+    "CfC-mixed": lambda: ncps.torch.CfC(2, 5, mixed_memory=True),
 }
 CELLS: dict[str, Callable[[], nn.Module]] = {
     "LTCCell": lambda: ncps.torch.LTCCell(ncps.wirings.AutoNCP(12, 3), 2),
@@ -65,7 +68,7 @@ def test_layers_are_exported_for_any_length(make: Callable[[], Layer]) -> None:
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("kind", ["LTC", "CfC-wired"])
+@pytest.mark.parametrize("kind", ["LTC", "CfC-wired", "CfC-mixed"])
 def test_a_chunk_with_its_state_is_exported_and_saved(kind: str, tmp_path: Path) -> None:
     model = Advancing(LAYERS[kind]().eval())
     x, timespans = positive(3, 20, 2), positive(3, 20, seed=1)
@@ -92,7 +95,17 @@ def test_the_networks_of_ncps_are_exported_for_any_length(make: Callable[[], nn.
     torch.testing.assert_close(program.module()(x, None, timespans), model(x, None, timespans))
 
 
-@pytest.mark.parametrize("kind", ["LTC", "CfC", "lengths"])
+def test_dropout_is_exported_for_any_length() -> None:
+    layer = CfC(2, 5, backbone_units=8, backbone_dropout=0.4, mixed_memory=True)
+    program = torch.export.export(layer, (positive(2, 5, 2),), dynamic_shapes={"x": {0: BATCH, 1: TIME}})
+    x = positive(3, 21, 2, seed=1)
+    y = layer(x)
+    torch.testing.assert_close(program.module()(x), y)
+    layer.clear_state()
+    assert not torch.allclose(layer.eval()(x), y)
+
+
+@pytest.mark.parametrize("kind", ["LTC", "CfC", "CfC-wired-mixed", "lengths"])
 def test_compiled_layers_train_and_carry_their_state(kind: str) -> None:
     layer = LAYERS["LTC" if kind == "lengths" else kind]()
     other = copy.deepcopy(layer)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ...._errors import InputError, StateError
 from ....functional.timespans import elapsed
-from ....liquid._scan import Cell, scan_cell
+from ....liquid._scan import Cell
 from .lstm import LSTMCell
 
 State = Tensor | tuple[Tensor, Tensor]
@@ -72,11 +72,11 @@ class Sequence(nn.Module):
         x = x.to(same_dtype(x, self.lstm.input_map.weight, where) if self.use_mixed else self.rnn_cell._compute_dtype(x))
         h, c = self._states(hx, x, batched)
         spans = self._timespans(timespans, x, batched)
-        hs, y, cs = scan_cell(self.bound(), self.lstm.weights() if self.use_mixed else None, x, h, c, spans)
+        hs, y, cs = self.bound()(x, h, c, spans)
         if not x.shape[1] and not self.return_sequences:
             raise InputError(f"{where}: the last output of a sequence without steps is asked for")
         if x.shape[1]:
-            h, c = hs[:, -1].clone(), c if cs is None else cs[:, -1].clone()
+            h, c = hs[:, -1].clone(), None if c is None or cs is None else cs[:, -1].clone()
         if not self.return_sequences:
             y = y[:, -1]
         elif batched and not self.batch_first:
@@ -130,7 +130,7 @@ def one_step(cell: StepCell, x: Tensor, states: Tensor, timespans: Any) -> tuple
             timespans = same_along_last(timespans, where)
         timespans = timespans[:, None] if timespans.shape[0] == x.shape[0] else timespans
     spans = elapsed(timespans, x.shape[0], 1, x, where)
-    hs, ys = cell.bound()(x[:, None], states.to(x.dtype).expand(x.shape[0], -1), spans)
+    hs, ys, _ = cell.bound()(x[:, None], states.to(x.dtype).expand(x.shape[0], -1), None, spans)
     return ys[:, 0], hs[:, 0]
 
 

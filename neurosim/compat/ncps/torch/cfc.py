@@ -66,10 +66,10 @@ class CfC(Sequence):
 
     def bound(self) -> Cell:
         """The cell with its parameters as they are now."""
-        states = self.rnn_cell.bound()
+        states = self.rnn_cell.bound(self.lstm.weights() if self.use_mixed else None)
 
-        def cell(x: Tensor, h: Tensor, timespans: Tensor) -> tuple[Tensor, Tensor]:
-            hs, ys = states(x, h, timespans)
-            return hs, self.fc(ys)
+        def cell(x: Tensor, h: Tensor, c: Tensor | None, timespans: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+            hs, ys, cs = states(x, h, c, timespans)
+            return hs, self.fc(ys), cs
 
         return cell

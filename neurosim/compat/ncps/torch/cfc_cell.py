@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from ...._errors import ParameterError
-from ....functional.cfc import CfCParams, CfCState, Linear, cfc_scan
+from ....functional.cfc import CfCParams, Linear, cfc_network
+from ....functional.memory import LSTMWeights
 from ....kernels.cfc import ACTIVATIONS, MODES
-from ....liquid._dropout import with_dropout
 from ....liquid._scan import Cell
 from ....liquid._start import cfc_start
 from ._sequence import one_step, same_dtype
@@ -78,18 +78,16 @@ class CfCCell(nn.Module):
                       for name in self._heads)
         return CfCParams(backbone, heads, self.w_tau[0], self.A[0]) if self.mode == "pure" else CfCParams(backbone, heads)
 
-    def bound(self) -> Cell:
-        """The cell with its parameters as they are now."""
+    def bound(self, memory: LSTMWeights | None = None) -> Cell:
+        """The cell with its parameters as they are now, after an LSTM with the weights `memory`."""
         p = self.params()
-        dropped = None
-        if self.training and self.dropout > 0 and self.backbone_layers:
-            dropped = with_dropout(p, self.mode, self._activation,
-                                   lambda z, step, layer: nn.functional.dropout(z, self.dropout))
+        width = sum(len(layer.bias) for layer in p.backbone) if self.training and self.dropout > 0 else 0
 
-        def cell(x: Tensor, h: Tensor, timespans: Tensor) -> tuple[Tensor, Tensor]:
-            hs = dropped(x, h, timespans) if dropped is not None else \
-                cfc_scan(p, CfCState(h), x, timespans, mode=self.mode, activation=self._activation)[0]
-            return hs, hs
+        def cell(x: Tensor, h: Tensor, c: Tensor | None, timespans: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+            drop = nn.functional.dropout(x.new_ones(*x.shape[:2], width), self.dropout) if width else None
+            hs, cs = cfc_network((p,), h, x, timespans, mode=self.mode, activation=self._activation, memory=memory, c=c,
+                                 drop=drop)
+            return hs, hs, cs
 
         return cell
 

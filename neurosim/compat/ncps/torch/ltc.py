@@ -74,4 +74,4 @@ class LTC(Sequence):
 
     def bound(self) -> Cell:
         """The cell with its parameters as they are now."""
-        return self.rnn_cell.bound()
+        return self.rnn_cell.bound(self.lstm.weights() if self.use_mixed else None)

@@ -10,10 +10,11 @@ from torch import Tensor, nn
 
 from ...._errors import ParameterError
 from ....functional.ltc import ltc_network
+from ....functional.memory import LSTMWeights
 from ....kernels._ltc_values import AS_IT_IS, SOFTPLUS
 from ....kernels._op import transformed
 from ....kernels.ltc import positive_values
-from ....liquid._scan import Cell
+from ....liquid._scan import Cell, frame_by_frame
 from ....liquid._start import ltc_start
 from .. import wirings
 from ._sequence import one_step
@@ -43,7 +44,7 @@ class LTCCell(nn.Module):
     >>> y, v = cell(torch.ones(2, 3), torch.zeros(2, cell.state_size), 0.1)
     >>> y.shape[1] == cell.output_size == cell.motor_size, cell.sensory_size, cell.synapse_count > cell.sensory_synapse_count
     (True, 3, True)
-    >>> cell.bound()(torch.ones(2, 1, 3), v, torch.ones(2, 1))[0].shape  # over a time axis
+    >>> cell.bound()(torch.ones(2, 1, 3), v, None, torch.ones(2, 1))[0].shape  # over a time axis
     torch.Size([2, 1, 16])
     """
 
@@ -140,8 +141,8 @@ class LTCCell(nn.Module):
         self._weighted = not all(bool(((mask == 0) | (mask == 1)).all()) for mask, _ in masks)
         self._listed = masks
 
-    def bound(self) -> Cell:
-        """The cell with its parameters as they are now."""
+    def bound(self, memory: LSTMWeights | None = None) -> Cell:
+        """The cell with its parameters as they are now, after an LSTM with the weights `memory`."""
         if not torch.compiler.is_compiling() and not transformed():
             self._list_synapses()
 
@@ -155,14 +156,14 @@ class LTCCell(nn.Module):
             kind = AS_IT_IS
         whole = torch.cat(values).index_select(0, self._places)
 
-        def cell(x: Tensor, v: Tensor, timespans: Tensor) -> tuple[Tensor, Tensor]:
+        def cell(x: Tensor, v: Tensor, c: Tensor | None, timespans: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
             values = whole if x.dtype == whole.dtype else whole.to(x.dtype)
             maps = [len(MAPPINGS.get(mapping, ())) for mapping in (self._input_mapping, self._output_mapping)]
-            return ltc_network(values, self._wires, self._synapses, v, x, timespans, unfolds=self._ode_unfolds,
-                               epsilon=self._epsilon, positive=kind, input_map=maps[0], output_map=maps[1],
-                               outputs=self._motor_size)
+            return *ltc_network(values, self._wires, self._synapses, v, x, timespans, unfolds=self._ode_unfolds,
+                                epsilon=self._epsilon, positive=kind, input_map=maps[0], output_map=maps[1],
+                                outputs=self._motor_size), None
 
-        return cell
+        return cell if memory is None else frame_by_frame(cell, memory)
 
     def _masked(self, name: str, value: Tensor) -> Tensor:
         if name not in ("w", "sensory_w"):

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from ...._errors import ParameterError
-from ....functional.cfc import CfCState, wired_cfc_scan
+from ....functional.cfc import cfc_network
+from ....functional.memory import LSTMWeights
 from ....liquid._scan import Cell
 from .. import wirings
 from ._sequence import one_step, same_dtype
@@ -90,15 +91,15 @@ class WiredCfCCell(nn.Module):
         """Number of synapses from inputs."""
         return self._wiring.sensory_synapse_count
 
-    def bound(self) -> Cell:
-        """The cells with their parameters as they are now."""
+    def bound(self, memory: LSTMWeights | None = None) -> Cell:
+        """The cells with their parameters as they are now, after an LSTM with the weights `memory`."""
         cells = [getattr(self, f"layer_{layer}").params() for layer in range(self.num_layers)]
 
         last = self.layer_sizes[-1]
 
-        def cell(x: Tensor, h: Tensor, timespans: Tensor) -> tuple[Tensor, Tensor]:
-            hs, _ = wired_cfc_scan(cells, CfCState(h), x, timespans, mode=self.mode)
-            return hs, hs[:, :, -last:]
+        def cell(x: Tensor, h: Tensor, c: Tensor | None, timespans: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+            hs, cs = cfc_network(cells, h, x, timespans, mode=self.mode, memory=memory, c=c)
+            return hs, hs[:, :, -last:], cs
 
         return cell
 
