@@ -31,10 +31,10 @@ class Compiled:
     source files that it was made from: numba itself does not notice that a called function has changed.
     """
 
-    def __init__(self, function: Callable[..., Any], fastmath: frozenset[str], allocates: bool = True):
+    def __init__(self, function: Callable[..., Any], fastmath: frozenset[str], allocates: bool = True, inline: bool = False):
         self.function: Any = function
         self.fastmath = fastmath
-        self.allocates = allocates
+        self.options = {"_nrt": allocates, "forceinline": inline}
         self.__name__ = function.__name__
         self.__doc__ = function.__doc__
         self._native: Any = None
@@ -65,11 +65,10 @@ class Compiled:
         import numba
 
         listen_to_compiler()
-        digest = hashlib.sha256(repr((sorted(self.fastmath), self.allocates, VECTOR)).encode())
-        for path in sorted(self.sources()):
+        digest = hashlib.sha256(repr((sorted(self.fastmath), self.options, VECTOR)).encode())
+        for path in sorted(self.sources() | {Path(__file__)}):
             digest.update(path.read_bytes())
-        options: Any = {"nogil": True, "fastmath": set(self.fastmath), "error_model": "numpy",
-                        "_nrt": self.allocates}
+        options: Any = {**self.options, "nogil": True, "fastmath": set(self.fastmath), "error_model": "numpy"}
         function = self.plain()
         function.__qualname__ = f"{self.function.__qualname__}_{digest.hexdigest()[:12]}"
         try:
@@ -114,7 +113,7 @@ def _call(native: Any) -> Any:
 
 
 def compiled(function: Callable[..., Any] | None = None, *, fastmath: frozenset[str] = FAST,
-             allocates: bool = True) -> Any:
+             allocates: bool = True, inline: bool = False) -> Any:
     """Decorator: `function` compiled by numba when it is first called, without the interpreter lock.
 
     Args:
@@ -122,11 +121,12 @@ def compiled(function: Callable[..., Any] | None = None, *, fastmath: frozenset[
         fastmath: LLVM's flags; give `frozenset()` or `frozenset({"contract"})` where the order of operations matters.
         allocates: False for what is called in inner loops and makes no array, no slice, nothing that is counted: counting
             the references to its arguments would take longer than a short loop.
+        inline: True puts its code where it is called: a call with a dozen arrays takes as long as a short loop.
     Returns: a `Compiled` function.
     """
     if function is None:
-        return lambda f: Compiled(f, fastmath, allocates)
-    return Compiled(function, fastmath, allocates)
+        return lambda f: Compiled(f, fastmath, allocates, inline)
+    return Compiled(function, fastmath, allocates, inline)
 
 
 def listen_to_compiler() -> None:

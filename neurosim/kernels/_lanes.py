@@ -1,8 +1,9 @@
 """Vectors as variables of compiled kernels, for loops that LLVM does not vectorise by itself (gathers, short loops).
 
-A vector is 512 bits (16 float32 or 8 float64) where the machine has such registers, else 256. Vectors exist in compiled
-functions only; `+ - * /` and unary minus work on two of the same kind. Indices count elements of contiguous arrays and are
-not checked. Kernels that use these are compiled with `EXACT`: the order of operations is as written.
+A vector is 512 bits (16 float32 or 8 float64) where the machine has such registers, else 256, or as many of these as asked
+for. Vectors exist in compiled functions only; `+ - * /` and unary minus work on two of the same kind. Indices count elements
+of contiguous arrays and are not checked. Kernels that use these are compiled with `EXACT`: the order of operations is as
+written.
 """
 
 from __future__ import annotations
@@ -40,14 +41,16 @@ class Primitive(Compiled):
 
 
 lanes = Primitive("lanes", "lanes(array): number of elements of the array's dtype in a vector.")
-vload = Primitive("vload", "vload(array, index): consecutive elements.")
+vload = Primitive("vload", "vload(array, index, registers=1): consecutive elements; the last is a literal number.")
 vstore = Primitive("vstore", "vstore(array, index, vector): writes consecutive elements.")
 vprefetch = Primitive("vprefetch", "vprefetch(array, index): asks for the cache line of an element, which need not exist.")
-vsplat = Primitive("vsplat", "vsplat(array, index): one element in every lane.")
+vsplat = Primitive("vsplat", "vsplat(array, index, registers=1): one element in every lane.")
 vgather = Primitive("vgather", "vgather(array, base, indices, index, same): array[base + i] for consecutive i of the "
                     "int32 array `indices`; `same` tells that they are all equal.")
 vsum = Primitive("vsum", "vsum(vector): sum of its lanes, a number.")
 vadd_sums = Primitive("vadd_sums", "vadd_sums(array, index, a, b, c, d): adds the sums of four vectors to numbers.")
+vtranspose = Primitive("vtranspose", "vtranspose(target, out, out_step, source, start, step): as many vectors as a vector has "
+                       "lanes; target[out + j * out_step + i] = source[start + i * step + j].")
 vconstant = Primitive("vconstant", "vconstant(array, number): the number in every lane, in the array's dtype.")
 vmax = Primitive("vmax", "vmax(a, b): the larger one; a where it is NaN.")
 vsign = Primitive("vsign", "vsign(a): -1, 0 or 1.")

@@ -22,11 +22,11 @@ from ._jit import VECTOR  # where registers are shorter LLVM uses several of the
 
 
 class Vector(types.Type):
-    """A register full of float32 or float64."""
+    """One or several registers full of float32 or float64; `registers` may be numba's type of a literal number."""
 
-    def __init__(self, scalar: Any):
+    def __init__(self, scalar: Any, registers: Any = 1):
         self.scalar = scalar
-        self.lanes = VECTOR * 8 // scalar.bitwidth
+        self.lanes = VECTOR * 8 // scalar.bitwidth * getattr(registers, "literal_value", registers)
         super().__init__(f"Vector({scalar} x {self.lanes})")
 
     def llvm(self, scalar: ir.Type | None = None) -> ir.VectorType:
@@ -95,14 +95,19 @@ def lanes(typingctx: Any, array: Any) -> Any:
     return types.intp(array), lambda context, builder, sig, args: ir.Constant(ir.IntType(64), count)
 
 
-@intrinsic
-def vload(typingctx: Any, array: Any, index: Any) -> Any:
-    vector = Vector(array.dtype)
+def _kind(registers: Any) -> Any:
+    """Type of this argument: numba finds what it has compiled by the types, so that every number needs its own."""
+    return registers if isinstance(registers, types.Literal) else types.intp
+
+
+@intrinsic(prefer_literal=True)
+def vload(typingctx: Any, array: Any, index: Any, registers: Any = 1) -> Any:
+    vector = Vector(array.dtype, registers)
 
     def emit(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         return _load(context, builder, sig.args[0], args[0], args[1], vector.llvm())
 
-    return vector(array, types.intp), emit
+    return vector(array, types.intp, _kind(registers)), emit
 
 
 @intrinsic
@@ -129,14 +134,40 @@ def vprefetch(typingctx: Any, array: Any, index: Any) -> Any:
 
 
 @intrinsic
-def vsplat(typingctx: Any, array: Any, index: Any) -> Any:
-    vector = Vector(array.dtype)
+def vtranspose(typingctx: Any, target: Any, out: Any, out_step: Any, source: Any, start: Any, step: Any) -> Any:
+    kind = Vector(target.dtype).llvm()
+    count, align = kind.count, target.dtype.bitwidth // 8
+
+    def emit(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        def pointer(which: int, row: int) -> Any:
+            index = builder.add(args[which + 1], builder.mul(args[which + 2], ir.Constant(args[which + 2].type, row)))
+            return _pointer(context, builder, sig.args[which], args[which], index, kind)
+
+        rows = [builder.load(pointer(3, row), align=align) for row in range(count)]
+        size = count // 2
+        while size:  # blocks of half the lanes, a quarter, ..., one change places
+            picks = [lane if not lane & size else count + lane - size for lane in range(count)]
+            for row in (row for row in range(count) if not row & size):
+                one, other = rows[row], rows[row + size]
+                rows[row] = builder.shuffle_vector(one, other, _mask(picks))
+                rows[row + size] = builder.shuffle_vector(one, other, _mask([pick + size for pick in picks]))
+            size //= 2
+        for row in range(count):
+            builder.store(rows[row], pointer(0, row), align=align)
+        return context.get_dummy_value()
+
+    return types.void(target, types.intp, types.intp, source, types.intp, types.intp), emit
+
+
+@intrinsic(prefer_literal=True)
+def vsplat(typingctx: Any, array: Any, index: Any, registers: Any = 1) -> Any:
+    vector = Vector(array.dtype, registers)
 
     def emit(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         value = _load(context, builder, sig.args[0], args[0], args[1], vector.llvm().element)
         return _splat(builder, value, vector.lanes)
 
-    return vector(array, types.intp), emit
+    return vector(array, types.intp, _kind(registers)), emit
 
 
 def _places(context: Any, builder: Any, kind: Any, indices: Any, index: Any, lanes: int) -> list[Any]:

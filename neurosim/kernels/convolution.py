@@ -15,8 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .._errors import InputError
-from ._gather import ACROSS, BYTES, GROUP, LAGS, STACK, products, products_of_1, products_of_4, stacked, weighted_1, weighted_8
-from ._jit import compiled
+from ._gather import ACROSS, GROUP, LAGS, STACK, products, products_of_1, products_of_4, stacked, weighted_1, weighted_8
+from ._jit import VECTOR, compiled
+from ._lanes import lanes
 from ._op import make_op
 from ._pool import each_row
 
@@ -44,20 +45,22 @@ def reference(x: Tensor, w: Tensor, bias: Tensor) -> Tensor:
 def is_for_kernel(x: Tensor, w: Tensor) -> bool:
     """Whether the compiled code can do it (frames that hold a vector of places) and is not the slower one."""
     few = w.shape[0] * w.shape[1] <= MANY_CHANNELS or x.dtype == torch.float64  # matrix products win with many channels
-    return few and _fits(x, w, x.element_size())
+    return few and x.dtype == w.dtype and _fits(x.shape, w.shape, x.element_size())
 
 
-def _fits(x: Any, w: Any, size: int) -> bool:
+def _fits(shape: Any, kernel: Any, size: int) -> bool:
     """Whether the output holds a place, and its frames, as they are worked on, a vector of places."""
-    out = _out_shape(x, w)
-    return x.dtype == w.dtype and min(out[2:]) > 0 and (out[3] - 1) * x.shape[4] + out[4] >= BYTES // size
+    (_, _, time, high, wide), (_, _, lags, ky, kx) = shape, kernel
+    return time >= lags and high >= ky and wide >= kx and (high - ky) * wide + wide - kx + 1 >= VECTOR // size
 
 
 def check(x: Any, w: Any, bias: Any) -> None:
     """Raises InputError unless the arrays fit each other: compiled code reads memory unchecked."""
-    if w.shape[1] != x.shape[1] or bias.shape != w.shape[:1] or not _fits(x, w, x.itemsize):
-        raise InputError("convolution: needs x (batch, in, time, y, x), w (out, in, lag, y, x) not larger, of the same dtype, "
-                         f"bias (out,), and frames of {BYTES // x.itemsize} places; `reference` takes smaller ones (got "
+    shape, kernel = x.shape, w.shape
+    if (kernel[1] != shape[1] or bias.shape != kernel[:1] or not x.dtype == w.dtype == bias.dtype
+            or not _fits(shape, kernel, x.itemsize)):
+        raise InputError("convolution: needs x (batch, in, time, y, x), w (out, in, lag, y, x) not larger, bias (out,), all of "
+                         f"one dtype, and frames of {VECTOR // x.itemsize} places; `reference` takes smaller ones (got "
                          f"{[(array.shape, array.dtype.name) for array in (x, w, bias)]})")
 
 
@@ -79,8 +82,8 @@ def _forward_units(start: int, stop: int, x: Any, w: Any, bias: Any, places: Any
     outs, time, high, wide = ys.shape[1:]
     blocks = (time + FRAMES - 1) // FRAMES
     count = (high - 1) * width + wide
-    lanes = BYTES // x.itemsize
-    lags, across = len(offsets) // len(places), ACROSS * lanes
+    size = lanes(x)
+    lags, across = len(offsets) // len(places), ACROSS * size
     direct = wide == width  # then frames are flat as they are, and need not be put together
     flat = ys.ravel() if direct else np.empty(FRAMES * count, x.dtype)
     for unit in range(start, stop):
@@ -93,18 +96,18 @@ def _forward_units(start: int, stop: int, x: Any, w: Any, bias: Any, places: Any
             i = 0
             while i < count:
                 i = min(i, count - across)  # the last vectors overlap those before
-                stacked(flat, to + t * count + i, count, x, first + t * step + i, step, places, lags, w, weights, bias[o])
+                stacked(flat, to + t * count + i, count, x, first + t * step + i, step, places, lags, w, weights, bias, o)
                 i += across
         i = 0
-        while i + GROUP * lanes <= count:
+        while i + GROUP * size <= count:
             for t in range(together, frames):
-                weighted_8(flat, to + t * count + i, x, first + t * step + i, offsets, w, weights, bias[o])
-            i += GROUP * lanes
+                weighted_8(flat, to + t * count + i, x, first + t * step + i, offsets, w, weights, bias, o)
+            i += GROUP * size
         while i < count:
-            i = min(i, count - lanes)
+            i = min(i, count - size)
             for t in range(together, frames):
-                weighted_1(flat, to + t * count + i, x, first + t * step + i, offsets, w, weights, bias[o])
-            i += lanes
+                weighted_1(flat, to + t * count + i, x, first + t * step + i, offsets, w, weights, bias, o)
+            i += size
         for t in range(0 if direct else frames):
             for y in range(high):
                 ys[row, o, t0 + t, y] = flat[t * count + y * width:t * count + y * width + wide]
@@ -120,16 +123,16 @@ def _weight_units(start: int, stop: int, x: Any, grad: Any, places: Any, offsets
     outs, time, high, wide = grad.shape[1:]
     blocks = (time + FRAMES - 1) // FRAMES
     count = (high - 1) * width + wide
-    lanes = BYTES // x.itemsize
-    whole, lags = count // lanes, len(offsets) // len(places)
+    size = lanes(x)
+    whole, lags = count // size, len(offsets) // len(places)
     parts = (lags + LAGS - 1) // LAGS if lags >= LAGS else 0
     padded = len(offsets) + (-len(offsets)) % GROUP
     several = np.empty(padded, offsets.dtype)
     several[:len(offsets)], several[len(offsets):] = offsets, offsets[0]
-    sums = np.empty(max(padded, 2 * LAGS * parts * len(places)) * lanes, x.dtype)
+    sums = np.empty(max(padded, 2 * LAGS * parts * len(places)) * size, x.dtype)
     direct = wide == width  # then frames are flat as they are
     flat = grad.ravel() if direct else np.zeros(STACK * count, x.dtype)
-    rest = np.zeros(STACK * lanes, x.dtype)
+    rest = np.zeros(STACK * size, x.dtype)
     for unit in range(start, stop):
         block, o, row = unit % blocks, unit // blocks % outs, unit // blocks // outs
         sums[:] = 0
@@ -140,36 +143,36 @@ def _weight_units(start: int, stop: int, x: Any, grad: Any, places: Any, offsets
             for f in range(frames):
                 for y in range(0 if direct else high):
                     flat[f * count + y * width:f * count + y * width + wide] = grad[row, o, t + f, y]
-                for i in range(whole * lanes, count):
-                    rest[(f + 1) * lanes - count + i] = flat[own + f * count + i]
+                for i in range(whole * size, count):
+                    rest[(f + 1) * size - count + i] = flat[own + f * count + i]
             first = row * batch_step + t * step
             if not parts:
                 for k in range(0, len(offsets), GROUP):
-                    products(sums, k * lanes, flat, own, whole, x, first, several, k)
-                    products(sums, k * lanes, rest, 0, 1, x, first + count - lanes, several, k)
+                    products(sums, k * size, flat, own, whole, x, first, several, k)
+                    products(sums, k * size, rest, 0, 1, x, first + count - size, several, k)
             for begin in range(0, whole if parts else 0, TILE):
                 vectors = min(TILE, whole - begin)
                 for part in range(parts):
                     lag = min(part * LAGS, lags - LAGS)  # the last ones overlap those before
                     for s in range(len(places)):
-                        at = (s * parts + part) * 2 * LAGS * lanes
+                        at = (s * parts + part) * 2 * LAGS * size
                         here = first + places[s] + lag * step
                         if frames == STACK:
-                            products_of_4(sums, at, flat, own + begin * lanes, count, vectors, x, here + begin * lanes, step)
+                            products_of_4(sums, at, flat, own + begin * size, count, vectors, x, here + begin * size, step)
                         else:
-                            products_of_1(sums, at, flat, own + begin * lanes, count, vectors, x, here + begin * lanes, step)
-                        if begin + vectors == whole and whole * lanes < count:
+                            products_of_1(sums, at, flat, own + begin * size, vectors, x, here + begin * size, step)
+                        if begin + vectors == whole and whole * size < count:
                             if frames == STACK:
-                                products_of_4(sums, at, rest, 0, lanes, 1, x, here + count - lanes, step)
+                                products_of_4(sums, at, rest, 0, size, 1, x, here + count - size, step)
                             else:
-                                products_of_1(sums, at, rest, 0, lanes, 1, x, here + count - lanes, step)
+                                products_of_1(sums, at, rest, 0, 1, x, here + count - size, step)
             t += frames
         for k in range(len(offsets)):
-            at, length = k * lanes, lanes
+            at, length = k * size, size
             if parts:
                 part = k % lags // LAGS
                 lag = min(part * LAGS, lags - LAGS)
-                at, length = ((k // lags * parts + part) * LAGS + k % lags - lag) * 2 * lanes, 2 * lanes
+                at, length = ((k // lags * parts + part) * LAGS + k % lags - lag) * 2 * size, 2 * size
             total = 0.0
             for i in range(length):
                 total += sums[at + i]

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ._jit import compiled
+from ._lanes import lanes
 from ._op import make_op
 from ._panel import (
     D,
@@ -29,7 +30,6 @@ from ._panel import (
     store_rows,
 )
 from ._pool import each_row
-from ._simd import LANES
 
 
 def make_taps(coefficients: np.ndarray, dtype: np.dtype) -> np.ndarray:
@@ -52,11 +52,11 @@ def smooth_frame(flat: Any, offset: int, height: int, width: int, taps: Any, wor
     """Smooths in place the frame (height, width) that starts at `offset` of the flat array: rows first, then columns."""
     if taps[4] == 0.0:  # no filtering: the identity, also for what is not finite
         return
-    for first in range(0, height, LANES):
+    for first in range(0, height, lanes(work)):
         load_rows(work, X, flat, offset, first, height, width)
         smooth_panel(work, width, taps)
         store_rows(work, Y, flat, offset, first, height, width)
-    for first in range(0, width, LANES):
+    for first in range(0, width, lanes(work)):
         load_columns(work, X, flat, offset, first, height, width)
         smooth_panel(work, height, taps)
         store_columns(work, Y, flat, offset, first, height, width)
@@ -67,11 +67,11 @@ def smooth_frame_adjoint(flat: Any, offset: int, height: int, width: int, taps: 
     """Replaces in place the gradient of the smoothed frame by that of the frame."""
     if taps[4] == 0.0:
         return
-    for first in range(0, width, LANES):
+    for first in range(0, width, lanes(work)):
         load_columns(work, G, flat, offset, first, height, width)
         adjoint_panel(work, height, taps)
         store_columns(work, D, flat, offset, first, height, width)
-    for first in range(0, height, LANES):
+    for first in range(0, height, lanes(work)):
         load_rows(work, G, flat, offset, first, height, width)
         adjoint_panel(work, width, taps)
         store_rows(work, D, flat, offset, first, height, width)
@@ -87,16 +87,16 @@ def smooth_frame_gradient(flat: Any, offset: int, source: Any, source_offset: in
     if taps[4] == 0.0:  # the identity does not depend on sigma
         return
     middle[:] = source[source_offset:source_offset + height * width]
-    for first in range(0, height, LANES):
+    for first in range(0, height, lanes(work)):
         load_rows(work, X, middle, 0, first, height, width)
         smooth_panel(work, width, taps)
         store_rows(work, Y, middle, 0, first, height, width)
-    for first in range(0, width, LANES):
+    for first in range(0, width, lanes(work)):
         load_columns(work, X, middle, 0, first, height, width)
         load_columns(work, G, flat, offset, first, height, width)
         gradient_panel(work, height, taps, gradient)
         store_columns(work, D, flat, offset, first, height, width)
-    for first in range(0, height, LANES):
+    for first in range(0, height, lanes(work)):
         load_rows(work, X, source, source_offset, first, height, width)
         load_rows(work, G, flat, offset, first, height, width)
         gradient_panel(work, width, taps, gradient)

@@ -11,7 +11,7 @@ from scipy.signal import convolve
 
 from neurosim import InputError
 from neurosim.functional.convolution import causal_conv
-from neurosim.kernels.convolution import BYTES, FRAMES, convolution, is_for_kernel
+from neurosim.kernels.convolution import FRAMES, VECTOR, convolution, is_for_kernel
 
 SHAPES = [((2, 2, 12, 9, 11), (3, 2, 4, 3, 2)),  # batch and channels
           ((1, 1, 2 * FRAMES + 9, 14, 14), (1, 1, 5, 5, 5)),  # blocks of frames, the last one ragged
@@ -101,7 +101,7 @@ def test_what_is_not_finite_stays_where_the_kernel_reaches() -> None:
 
 
 def test_frames_smaller_than_a_vector_and_many_channels_take_torch() -> None:
-    wide = BYTES // 4  # numbers in a register
+    wide = VECTOR // 4  # numbers in a register
     assert not is_for_kernel(torch.zeros(1, 1, 9, 1, wide - 1), torch.zeros(1, 1, 3, 1, 1))
     assert is_for_kernel(torch.zeros(1, 1, 9, 1, wide), torch.zeros(1, 1, 3, 1, 1))
     assert not is_for_kernel(torch.zeros(1, 16, 9, 9, 9), torch.zeros(16, 16, 3, 1, 1))
@@ -109,7 +109,7 @@ def test_frames_smaller_than_a_vector_and_many_channels_take_torch() -> None:
 
 
 @pytest.mark.parametrize(("shape", "size", "bias"), [
-    ((1, 1, 9, 1, BYTES // 8 - 1), (1, 1, 3, 1, 1), 1), ((1, 1, 9, 3, 99), (1, 1, 3, 4, 1), 1),  # no place for a vector
+    ((1, 1, 9, 1, VECTOR // 8 - 1), (1, 1, 3, 1, 1), 1), ((1, 1, 9, 3, 99), (1, 1, 3, 4, 1), 1),  # no place for a vector
     ((1, 1, 9, 9, 9), (1, 1, 10, 1, 1), 1), ((1, 1, 9, 9, 9), (1, 1, 1, 1, 10), 1), ((1, 2, 9, 9, 9), (1, 3, 3, 1, 1), 1),
     ((1, 1, 9, 9, 9), (2, 1, 3, 1, 1), 1)])
 def test_the_kernel_refuses_what_does_not_fit(shape: tuple[int, ...], size: tuple[int, ...], bias: int) -> None:
