@@ -124,7 +124,7 @@ def test_every_form_of_time_spans(make: Any) -> None:
         assert torch.equal(model(x, None, form)[0], wanted)
     time_first = copy.copy(model)
     time_first.batch_first = False
-    for form in (timespans.T, timespans.T[..., None]):
+    for form in (timespans.T, timespans.T[..., None], timespans.T.numpy()):
         assert torch.equal(time_first(x.transpose(0, 1), None, form)[0].transpose(0, 1), wanted)
     assert torch.equal(model(x[0], None, timespans[0, :, None])[0], model(x[0], None, timespans[0])[0])
     for once in (0.5, torch.tensor(0.5), torch.full((T,), 0.5)):
@@ -141,7 +141,8 @@ def test_every_form_of_time_spans(make: Any) -> None:
     for call, text in ((lambda: model(x, None, differing), "must be the same for all neurons"),
                        (lambda: cell(x[:, 0], h, differing[:, 0]), "must be the same for all neurons"),
                        (lambda: model(x, None, -timespans), "not negative"), (lambda: cell(x[:, 0], h, -1.0), "not negative"),
-                       (lambda: model(x, None, timespans.T), r"\(batch, time\)")):
+                       (lambda: model(x, None, timespans.T), r"\(batch, time\)"),
+                       (lambda: time_first(x.transpose(0, 1), None, timespans), r"\(time, batch\)")):
         with pytest.raises(InputError, match=text):
             call()
 

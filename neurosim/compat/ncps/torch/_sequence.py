@@ -104,12 +104,9 @@ class Sequence(nn.Module):
         return states[0], states[1] if self.use_mixed else None
 
     def _timespans(self, timespans: Any, x: Tensor, batched: bool) -> Tensor:
-        if isinstance(timespans, Tensor):
-            if timespans.dim() == x.dim() - (not batched):
-                timespans = same_along_last(timespans, type(self).__name__)
-            if batched and timespans.dim() == 2 and not self.batch_first:
-                timespans = timespans.transpose(0, 1)
-        return elapsed(timespans, x.shape[0], x.shape[1], x, type(self).__name__)
+        if isinstance(timespans, Tensor) and timespans.dim() == x.dim() - (not batched):
+            timespans = same_along_last(timespans, type(self).__name__)
+        return elapsed(timespans, x.shape[0], x.shape[1], x, type(self).__name__, batch_first=self.batch_first or not batched)
 
 
 def one_step(cell: StepCell, x: Tensor, states: Tensor, timespans: Any) -> tuple[Tensor, Tensor]:

@@ -7,11 +7,12 @@ from typing import Any
 from ....liquid._scan import Cell
 from .. import wirings
 from ._sequence import Sequence
+from ._wired import Wired
 from .lstm import LSTMCell
 from .ltc_cell import LTCCell
 
 
-class LTC(Sequence):
+class LTC(Wired, Sequence):
     """LTC network over sequences, with the arguments of `ncps.torch.LTC`; see `Sequence.forward`.
 
     Args:
@@ -48,29 +49,9 @@ class LTC(Sequence):
             self.lstm = LSTMCell(input_size, wiring.units)
 
     @property
-    def sensory_size(self) -> int | None:
-        """Number of inputs."""
-        return self._wiring.input_dim
-
-    @property
     def motor_size(self) -> int:
         """Number of outputs."""
         return self.rnn_cell.motor_size
-
-    @property
-    def output_size(self) -> int:
-        """Number of outputs."""
-        return self.rnn_cell.motor_size
-
-    @property
-    def synapse_count(self) -> int:
-        """Number of synapses between neurons."""
-        return self._wiring.synapse_count
-
-    @property
-    def sensory_synapse_count(self) -> int:
-        """Number of synapses from inputs."""
-        return self._wiring.sensory_synapse_count
 
     def bound(self) -> Cell:
         """The cell with its parameters as they are now."""

@@ -18,6 +18,7 @@ from ....liquid._scan import Cell, frame_by_frame
 from ....liquid._start import ltc_start
 from .. import wirings
 from ._sequence import one_step
+from ._wired import Wired
 
 NEURON = ("gleak", "vleak", "cm")
 SYNAPSE = tuple(prefix + name for prefix in ("", "sensory_") for name in ("w", "sigma", "mu", "erev"))
@@ -26,7 +27,7 @@ MAPPINGS: dict[Any, tuple[str, ...]] = {"linear": ("w",), "affine": ("w", "b")}
 MASKS = ("sparsity_mask", "sensory_sparsity_mask")
 
 
-class LTCCell(nn.Module):
+class LTCCell(Wired, nn.Module):
     """One step of an LTC network; see `neurosim.liquid.LTC` for the equation.
 
     Parameters are matrices over all pairs of neurons, as in ncps; only the entries of synapses that exist have an effect.
@@ -94,29 +95,9 @@ class LTCCell(nn.Module):
         return self._wiring.units
 
     @property
-    def sensory_size(self) -> int | None:
-        """Number of inputs."""
-        return self._wiring.input_dim
-
-    @property
     def motor_size(self) -> int:
         """Number of outputs."""
         return self._motor_size
-
-    @property
-    def output_size(self) -> int:
-        """Number of outputs."""
-        return self._motor_size
-
-    @property
-    def synapse_count(self) -> int:
-        """Number of synapses between neurons."""
-        return self._wiring.synapse_count
-
-    @property
-    def sensory_synapse_count(self) -> int:
-        """Number of synapses from inputs."""
-        return self._wiring.sensory_synapse_count
 
     def apply_weight_constraints(self) -> None:
         """Clips conductances and capacitances at 0, unless they are positive by softplus."""

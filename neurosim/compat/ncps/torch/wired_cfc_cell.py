@@ -14,10 +14,11 @@ from ....functional.memory import LSTMWeights
 from ....liquid._scan import Cell
 from .. import wirings
 from ._sequence import one_step, same_dtype
+from ._wired import Wired
 from .cfc_cell import CfCCell
 
 
-class WiredCfCCell(nn.Module):
+class WiredCfCCell(Wired, nn.Module):
     """One step of CfC cells in the layers of a wiring, each fed by the one before.
 
     Args:
@@ -67,29 +68,9 @@ class WiredCfCCell(nn.Module):
         return self._wiring.num_layers
 
     @property
-    def sensory_size(self) -> int | None:
-        """Number of inputs."""
-        return self._wiring.input_dim
-
-    @property
     def motor_size(self) -> int | None:
         """Number of outputs of the wiring."""
         return self._wiring.output_dim
-
-    @property
-    def output_size(self) -> int | None:
-        """Number of outputs of the wiring."""
-        return self._wiring.output_dim
-
-    @property
-    def synapse_count(self) -> int:
-        """Number of synapses between neurons."""
-        return self._wiring.synapse_count
-
-    @property
-    def sensory_synapse_count(self) -> int:
-        """Number of synapses from inputs."""
-        return self._wiring.sensory_synapse_count
 
     def bound(self, memory: LSTMWeights | None = None) -> Cell:
         """The cells with their parameters as they are now, after an LSTM with the weights `memory`."""
@@ -114,3 +95,4 @@ class WiredCfCCell(nn.Module):
     def extra_repr(self) -> str:
         """Sizes, for `repr`."""
         return f"{self.sensory_size} inputs, layers of {self.layer_sizes} units, mode={self.mode!r}"
+
