@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from .._errors import ParameterError
 from ..functional.cfc import CfCParams, CfCState, Linear, cfc_network
 from ..functional.memory import LSTMState
+from ..kernels.affine import affine
 from ..kernels.cfc import ACTIVATIONS, MODES
 from ..kernels.random import uniforms
 from ._base import _Liquid, wired
@@ -201,12 +202,7 @@ class CfC(_Liquid):
         states = states[:, :, self.units - self._last:]
         if self.projection is None:
             return states
-        weight, bias = self.projection.linear()
-        if torch.compiler.is_compiling():  # for any length
-            return nn.functional.linear(states, weight, bias)
-        # Frame by frame: a product of more rows is summed in another order, and chunks must not change the answer.
-        frames = [nn.functional.linear(frame, weight, bias) for frame in states.unbind(1)]
-        return torch.stack(frames, 1) if frames else states.new_zeros(states.shape[0], 0, len(bias))
+        return affine(states, *self.projection.linear())
 
 
 def masks(wiring: Wiring, recurrent: str) -> list[Tensor]:
