@@ -61,6 +61,12 @@ class Axes:
         """Number of the batch axis."""
         return self.names.index("batch")
 
+    def check(self, came: Axes, where: str, remedy: str) -> None:
+        """Raises InputError for data that `came` with as many axes in another order; `remedy` says what to do."""
+        if came != self and len(came.names) == len(self.names):
+            raise InputError(f"{where}: takes data of the layout ({', '.join(self.names)}) (got ({', '.join(came.names)})); "
+                             f"{remedy}")
+
     def frame_shape(self, x: Tensor) -> tuple[int, ...]:
         """Shape of `x` without its time axis."""
         return tuple(x.shape[:self.time] + x.shape[self.time + 1:])

@@ -52,7 +52,7 @@ class Feed:
         self._opened = ExitStack()
         start_time = 0.0
         if isinstance(input, Output):
-            start_time, input = input.start_time, input[0]
+            start_time, input = input.start_time, input.first_for(axes, where)
         self.source: Source | None = None
         self.origin = start_time  # time of the first frame in seconds, on the clock of the recording
         if isinstance(input, list | tuple):

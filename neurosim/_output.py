@@ -224,6 +224,16 @@ class Output:
         order = np.argsort(times, kind="stable")
         return units[order], times[order]
 
+    def first_for(self, axes: Axes, where: str) -> Tensor:
+        """The first value, for what takes data with `axes`. Raises InputError, which names `where`, for another layout.
+
+        >>> from neurosim import SIGNAL
+        >>> Output({"output": torch.ones(1, 3, 2)}, axes=SIGNAL).first_for(SIGNAL, "LTC").shape
+        torch.Size([1, 3, 2])
+        """
+        axes.check(self.axes, where, "turn its values, such as out[0].transpose(0, 1), or build both with the same batch_first")
+        return self[0]
+
     def __getitem__(self, key: int | str | slice) -> Any:
         if isinstance(key, str):
             if key not in self._values:

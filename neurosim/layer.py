@@ -177,7 +177,7 @@ class Layer(Fitting, Remembering):
         """What came as a tensor that fits this layer. Raises InputError."""
         where = type(self).__name__
         if isinstance(x, Output):
-            x = x[0]
+            x = x.first_for(self.axes, where)
         dtype, device = self._place()
         if not isinstance(x, Tensor):
             dtype = dtype or torch.get_default_dtype()

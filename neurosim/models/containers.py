@@ -140,9 +140,8 @@ class _Container(Layer):
         if first(y).ndim != len(part.axes.names):
             raise InputError(f"{type(self).__name__}.{name}: takes a {part.axes.name} ({', '.join(part.axes.names)}); put a "
                              f"function that makes one before it (got shape {tuple(first(y).shape)})")
-        if isinstance(y, Output) and y.axes != part.axes and len(y.axes.names) == len(part.axes.names):
-            raise InputError(f"{type(self).__name__}.{name}: takes data of the layout ({', '.join(part.axes.names)}), but what "
-                             f"comes before it gives ({', '.join(y.axes.names)}); build both with the same batch_first")
+        came = y.axes if isinstance(y, Output) else self.axes
+        part.axes.check(came, f"{type(self).__name__}.{name}", "build it and what comes before it with the same batch_first")
         return part(first(y), **{name: value for name, value in given.items() if name in part.takes})
 
     def _fan(self, x: Tensor, join: Join, given: Mapping[str, Any]) -> Tensor:

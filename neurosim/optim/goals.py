@@ -136,6 +136,7 @@ def pairs(layer: Any, x: Any, y: Any, dt: int | None, t_skip: int) -> Iterator[t
 def output_axes(layer: Any, part: Any, goal: Any) -> Axes:
     """The axes of an output; a model that holds others may change them, which its goal or a look at one frame tells."""
     if isinstance(goal, Output):
+        goal.first_for(layer.axes, f"{type(layer).__name__}: the goal")
         return goal.axes
     if len(layer._leaves()) == 1:
         return layer.axes

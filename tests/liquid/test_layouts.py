@@ -324,9 +324,19 @@ def test_what_does_not_fit_is_refused() -> None:
     out = inner.run(torch.zeros(5, 4, 4), 2, record=["layer_0", "layer_1", "layer_2.v"])
     assert [tuple(x.shape) for x in out] == [(5, 1, 3), (1, 1, 5, 4, 4), (5, 1, 1), (5, 1, 3)]
     assert [out.axes_of(key).time for key in out.keys()] == [0, 2, 0, 0]
-    with pytest.raises(InputError, match=r"layer_1: takes data of the layout \(batch, time, feature\), but what comes before "
-                                         r"it gives \(time, batch, feature\)"):
+    layout = r"takes data of the layout \(batch, time, feature\) \(got \(time, batch, feature\)\); "
+    with pytest.raises(InputError, match=r"Sequential.layer_1: " + layout + "build it and what comes before it"):
         Sequential(inner, CfC(3, 3)).run(torch.zeros(5, 4, 4))
+    changed = Sequential(LTC(2, 3, batch_first=False), LTC(3, 3, batch_first=False))
+    changed.layer_1 = CfC(3, 3)
+    with pytest.raises(InputError, match=r"Sequential.layer_1: " + layout):
+        changed(noise(4, 4, 2))
+    out = LTC(2, 2, batch_first=False).run(noise(4, 4, 2))
+    fitted = LTC(2, 2)
+    for call in (fitted, fitted.advance, fitted.run, lambda x: list(fitted.stream(x, 2)),
+                 lambda x: fitted.compute_loss(noise(4, 4, 2), x)):
+        with pytest.raises(InputError, match=layout + r"turn its values, such as out\[0\].transpose\(0, 1\)"):
+            call(out)
     for shape in ((3, 6), (7,)):
         with pytest.raises(InputError, match=r"LTC.timespans: must be .* \(time,\) = \(6,\) or \(time, batch\) = \(6, 3\)"):
             first(noise(6, 3, 2), timespans=torch.ones(shape))

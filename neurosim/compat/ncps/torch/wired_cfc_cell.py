@@ -95,4 +95,3 @@ class WiredCfCCell(Wired, nn.Module):
     def extra_repr(self) -> str:
         """Sizes, for `repr`."""
         return f"{self.sensory_size} inputs, layers of {self.layer_sizes} units, mode={self.mode!r}"
-
