@@ -34,6 +34,9 @@ class Axes:
     (1, 1, 20, 8, 6)
     >>> neurosim.TIME_FIRST_SIGNAL.promote(np.zeros((20, 3)), "doctest").shape  # (time, feature)
     (20, 1, 3)
+    >>> neurosim.TIME_FIRST_SIGNAL.batch, neurosim.TIME_FIRST_SIGNAL.time
+    (1, 0)
+    >>> neurosim.SIGNAL.check(neurosim.VIDEO, "doctest", remedy="")  # no other order of the same axes
     >>> neurosim.VIDEO.frame_shape(torch.zeros(1, 1, 20, 8, 6))
     (1, 1, 8, 6)
     """
@@ -62,7 +65,7 @@ class Axes:
         return self.names.index("batch")
 
     def check(self, came: Axes, where: str, remedy: str) -> None:
-        """Raises InputError for data that `came` with as many axes in another order; `remedy` says what to do."""
+        """Raises InputError, which names `where` and the `remedy`, for data that `came` with as many axes in another order."""
         if came != self and len(came.names) == len(self.names):
             raise InputError(f"{where}: takes data of the layout ({', '.join(self.names)}) (got ({', '.join(came.names)})); "
                              f"{remedy}")

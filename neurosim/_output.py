@@ -145,7 +145,7 @@ class Output:
                       others={**self._others, **(axes or {})})
 
     def axes_of(self, key: int | str) -> Axes:
-        """The axes of one value, by its name or number: those of the outputs, or of another kind for an inner signal.
+        """The axes of one value, by its name or number `key`: those of the outputs, or of another kind for an inner signal.
 
         >>> from neurosim import SIGNAL, VIDEO
         >>> out = Output({"output": torch.ones(1, 3, 2)}, axes=SIGNAL)

@@ -30,8 +30,8 @@ class Irregular(Layer):
     >>> recording = torch.rand(50, 3)                             # seconds, and two inputs
     >>> model.run(recording, dt=7)[0].shape
     torch.Size([1, 50, 3])
-    >>> sorted(model.takes)
-    ['lengths']
+    >>> sorted(model.takes), model.takes_unbatched
+    (['lengths'], True)
     """
 
     def __init__(self, inner: Layer, feature: int = -1, *, resolution: Any = None) -> None:

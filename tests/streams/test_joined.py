@@ -42,7 +42,7 @@ def test_an_irregular_recording_in_two_streams() -> None:
     with Runner(Irregular(LTC(2, AutoNCP(12, 3))), both, sink, dt=7) as runner:
         runner.start()
         runner.wait()
-    np.testing.assert_array_equal(np.asarray(sink.sequence), wanted[0].detach())
+    np.testing.assert_array_equal(np.asarray(sink.sequence), wanted.detach())
 
 
 def test_what_does_not_fit_is_refused() -> None:
