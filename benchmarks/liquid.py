@@ -127,19 +127,25 @@ def ltc_networks(ncps: Any, pairs: int) -> None:
                       f"{times['LSTM'] * 1e3:7.3f} ms", flush=True)
 
 
-def cfc_networks(ncps: Any, pairs: int) -> None:
-    """The table of CfC."""
-    print(f"\n{'CfC':20} batch  pass          ncps      neurosim   ratio  compat")
-    for name, what, theirs_what, face_what in (
-            ("16 units", 16, 16, 16), ("64 units", 64, 64, 64),
-            ("AutoNCP(64, 4)", AutoNCP(64, 4), ncps.wirings.AutoNCP(64, 4), ours.wirings.AutoNCP(64, 4))):
+def other_networks(ncps: Any, pairs: int) -> None:
+    """The table of CfC, of mixed memory and of dropout, which ncps leaves out after the first layer."""
+    print(f"\n{'CfC, mixed memory':32} batch  pass          ncps      neurosim   ratio  compat")
+    dropout: dict[str, Any] = {"backbone_layers": 2, "backbone_dropout": 0.2}
+    for name, kind, what, options in (
+            ("CfC 16 units", "CfC", 16, {}), ("CfC 64 units", "CfC", 64, {}), ("CfC AutoNCP(64, 4)", "CfC", AutoNCP(64, 4), {}),
+            ("CfC 32 units, mixed", "CfC", 32, {"mixed_memory": True}),
+            ("CfC AutoNCP(64, 4), mixed", "CfC", AutoNCP(64, 4), {"mixed_memory": True}),
+            ("LTC AutoNCP(64, 4), mixed", "LTC", AutoNCP(64, 4), {"mixed_memory": True}),
+            ("CfC 32 units, 2 layers, dropout", "CfC", 32, dropout)):
         for batch in (1, 32):
-            x, theirs, face, layer = (noise(batch), ncps.torch.CfC(INPUTS, theirs_what), ours.torch.CfC(INPUTS, face_what),
-                                      CfC(INPUTS, what))
+            x, layer = noise(batch), {"LTC": LTC, "CfC": CfC}[kind](INPUTS, what, **options)
+            theirs, face = (getattr(package.torch, kind)(
+                INPUTS, what if isinstance(what, int) else package.wirings.AutoNCP(64, 4), **options)
+                for package in (ncps, ours))
             calls: Calls = {"ncps": lambda m=theirs, x=x: m(x)[0], "neurosim": lambda m=layer, x=x: m(x),
                             "compat": lambda m=face, x=x: m(x)[0]}
             for label, (times, ratios) in measured(calls, pairs).items():
-                print(f"{name:20} {batch:5}  {label:8} {times['ncps'] * 1e3:7.1f} ms {times['neurosim'] * 1e3:10.3f} ms "
+                print(f"{name:32} {batch:5}  {label:8} {times['ncps'] * 1e3:7.1f} ms {times['neurosim'] * 1e3:10.3f} ms "
                       f"{ratios['neurosim']:7.1f} {ratios['compat']:7.1f}", flush=True)
 
 
@@ -267,7 +273,7 @@ def main() -> None:
             tutorials(ncps, options.tutorial)
         else:
             ltc_networks(ncps, options.pairs)
-            cfc_networks(ncps, options.pairs)
+            other_networks(ncps, options.pairs)
             two_threads(options.pairs)
             memory(place)
 

@@ -304,6 +304,7 @@ CASES = [
          smooth=False),
     Case("LTC", lambda t: LTC(2, AutoNCP(12, 3), dtype=t), shape=(2, 40, 2)),
     Case("LTC-clamp", lambda t: LTC(2, 3, positive="clamp", input_mapping=None, dtype=t), shape=(2, 40, 2)),
+    Case("LTC-mixed", lambda t: LTC(2, AutoNCP(8, 2), mixed_memory=True, dtype=t), shape=(2, 40, 2)),
     Case("LTC-mixed-rk4", lambda t: LTC(2, 3, mixed_memory=True, solver="rk4", dtype=t), shape=(2, 40, 2)),
     Case("Irregular", lambda t: Irregular(Sequential(LTC(1, AutoNCP(8, 2), dtype=t), CfC(2, 3, backbone_units=8, dtype=t))),
          shape=(2, 40, 2), low=0.0),

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .._errors import ParameterError
 from ..kernels.cfc import ACTIVATIONS, MODES, cfc
-from .memory import LSTMWeights, joined
+from .memory import LSTMWeights
 from .timespans import elapsed
 
 
@@ -98,7 +98,7 @@ def wired_cfc_scan(cells: Sequence[CfCParams], state: CfCState, x: Tensor, times
 
 def cfc_network(cells: Sequence[CfCParams], h: Tensor, x: Tensor, timespans: Tensor, *, mode: str = "default",
                 activation: str = "lecun_tanh", memory: LSTMWeights | None = None, c: Tensor | None = None,
-                drop: Tensor | None = None) -> tuple[Tensor, Tensor]:
+                drop: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
     """Cells in layers, with all that may be around and in them: what the kernel `neurosim.kernels.cfc` does.
 
     Args:
@@ -108,7 +108,7 @@ def cfc_network(cells: Sequence[CfCParams], h: Tensor, x: Tensor, timespans: Ten
         memory, c: weights of an LSTM that comes before the cells in every step, as `functional.memory.lstm_step` takes
             them, and its state before the first step, (batch, units).
         drop: what the outputs of the layers of the backbone are multiplied with, (batch, time, layers * width); constants.
-    Returns: h and c after every step, (batch, time, units); without memory c is (batch, time, 0).
+    Returns: h and c after every step, (batch, time, units); None for c without memory.
     Raises: ParameterError for an unknown mode or activation, or weights that do not fit.
     """
     if mode not in MODES:
@@ -120,24 +120,24 @@ def cfc_network(cells: Sequence[CfCParams], h: Tensor, x: Tensor, timespans: Ten
         if len(p.heads) != heads or (mode == "pure") != (p.w_tau is not None and p.a is not None):
             raise ParameterError("cfc_scan", "p", f"mode {mode!r} needs {heads} heads, w_tau and a in mode 'pure' only",
                                  (len(p.heads), p.w_tau is not None, p.a is not None))
-    weights, width, depth = pack(cells)
-    c = h.new_zeros(h.shape[0], 0) if c is None else c
-    lstm = h.new_zeros(0) if memory is None else joined(memory)
-    drop = x.new_zeros(x.shape[0], x.shape[1], 0) if drop is None else drop
+    weights, width, depth = pack(cells, memory)
+    state = h if c is None else torch.cat([h, c], 1)
+    drop = x.new_empty(x.shape[0], x.shape[1], 0) if drop is None else drop
     keep = (x.device.type == "cpu" and torch.is_grad_enabled()
-            and any(tensor.requires_grad for tensor in (x, timespans, h, c, weights, lstm)))
-    hs, cs, _ = cfc(x, timespans, h, c, weights, lstm, drop, [p.heads[0].weight.shape[0] for p in cells], width, depth,
-                    MODES.index(mode), ACTIVATIONS.index(activation), keep)
-    return hs, cs
+            and any(tensor.requires_grad for tensor in (x, timespans, state, weights)))
+    states, _ = cfc(x, timespans, state, weights, drop, [p.heads[0].weight.shape[0] for p in cells], width, depth,
+                    MODES.index(mode), ACTIVATIONS.index(activation), memory is not None, keep)
+    return (states, None) if c is None else (states[:, :, :h.shape[1]], states[:, :, h.shape[1]:])
 
 
-def pack(cells: Sequence[CfCParams]) -> tuple[Tensor, int, int]:
+def pack(cells: Sequence[CfCParams], memory: LSTMWeights | None = None) -> tuple[Tensor, int, int]:
     """All weights as one vector, as the kernel takes them, and width and depth of the backbones."""
     parts = []
     for p in cells:
         parts += [part.reshape(-1) for linear in p.backbone for part in linear]
         parts += [linear.weight.reshape(-1) for linear in p.heads] + [linear.bias for linear in p.heads]
         parts += [vector.reshape(-1) for vector in (p.w_tau, p.a) if vector is not None]
+    parts += [] if memory is None else [weight.reshape(-1) for weight in memory]
     widths = {linear.weight.shape[0] for p in cells for linear in p.backbone}
     linears = [linear for p in cells for linear in (*p.backbone, *p.heads)]
     if (len(widths) > 1 or len({len(p.backbone) for p in cells}) > 1

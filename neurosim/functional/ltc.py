@@ -17,6 +17,7 @@ from torch import Tensor
 from .._errors import ParameterError
 from ..kernels._ltc_values import AS_IT_IS, NO_MAP
 from ..kernels.ltc import drive, ltc
+from .memory import LSTMWeights
 from .timespans import elapsed
 
 
@@ -102,20 +103,28 @@ def ltc_scan(p: LTCParams, wires: Wires, state: LTCState, u: Tensor, timespans: 
 
 def ltc_network(values: Tensor, wires: Tensor, synapses: int, v: Tensor, u: Tensor, timespans: Tensor, *, unfolds: int = 6,
                 epsilon: float = 1e-8, positive: int = AS_IT_IS, input_map: int = NO_MAP, output_map: int = NO_MAP,
-                outputs: int = 0) -> tuple[Tensor, Tensor]:
+                outputs: int = 0, memory: LSTMWeights | None = None,
+                c: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor | None]:
     """A network with its maps by the semi-implicit solver, from free values: what the kernel `neurosim.kernels.ltc` does.
 
-    Args: see `kernels.ltc.reference`.
-    Returns: potentials (batch, time, units) and outputs (batch, time, outputs) after every step.
+    Args:
+        memory, c: weights of an LSTM that comes before the network in every step, as `functional.memory.lstm_step` takes
+            them, and its state before the first step, (batch, units).
+        The others as in `kernels.ltc.reference`.
+    Returns: potentials (batch, time, units), outputs (batch, time, outputs) and c after every step, None without memory.
     """
+    state = v if c is None else torch.cat([v, c], 1)
+    if memory is not None:
+        values = torch.cat([values, *(weight.reshape(-1) for weight in memory)])
     keep = 0  # what is kept is for the backward pass of the compiled code
     if torch.is_grad_enabled() and u.device.type == "cpu":
         if timespans.requires_grad:
             keep = 3
-        elif values.requires_grad or v.requires_grad or u.requires_grad:
+        elif values.requires_grad or state.requires_grad or u.requires_grad:
             keep = 2
-    vs, y, _ = ltc(u, timespans, v, values, wires, synapses, unfolds, epsilon, positive, input_map, output_map, outputs, keep)
-    return vs, y
+    states, y, _ = ltc(u, timespans, state, values, wires, synapses, unfolds, epsilon, positive, input_map, output_map, outputs,
+                       memory is not None, keep)
+    return (states, y, None) if c is None else (states[:, :, :v.shape[1]], y, states[:, :, v.shape[1]:])
 
 
 def _semi_implicit(p: LTCParams, wires: Wires, v: Tensor, u: Tensor, timespans: Tensor, unfolds: int,

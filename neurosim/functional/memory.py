@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
 from ..kernels.memory import lstm
@@ -30,8 +29,3 @@ def lstm_step(weights: LSTMWeights, state: LSTMState, x: Tensor) -> LSTMState:
     Reference: Lechner & Hasani, Mixed-memory RNNs, 2022; as in ncps the forget gate is biased by 1.
     """
     return LSTMState(*lstm(weights, state.h, state.c, x))
-
-
-def joined(weights: LSTMWeights) -> Tensor:
-    """All weights as one vector, as the kernels of liquid networks take them."""
-    return torch.cat([weight.reshape(-1) for weight in weights])

@@ -96,18 +96,19 @@ def heads_forward(tape: Any, heads: int, padded: int, mode: int, timespans: Any,
 
 
 @compiled(fastmath=EXACT)
-def forward_rows(start: int, stop: int, x: Any, timespans: Any, h0: Any, c0: Any, matrices: Any, pure: Any, memory: Any,
-                 drop: Any, units: Any, width: int, depth: int, mode: int, activation: int, frames: int, length: int,
-                 tape: Any, out: Any, cs: Any) -> None:
-    """Sequences from LINES * start to LINES * stop; fills those of out and cs (batch, time, all units).
+def forward_rows(start: int, stop: int, x: Any, timespans: Any, before: Any, matrices: Any, pure: Any, memory: Any, drop: Any,
+                 units: Any, every: int, width: int, depth: int, mode: int, activation: int, frames: int, length: int,
+                 tape: Any, out: Any) -> None:
+    """Sequences from LINES * start to LINES * stop; fills those of out (batch, time, every unit, once or twice).
 
-    matrices: of each cell, the transposed weights and biases of its layers and heads, one after the other. pure: w_tau and
-    A of each cell, padded. memory: of `memory.forward_matrix`. drop: what each output of the backbones is multiplied with,
-    (batch, time, depth, width), flat, or empty. units: numbers of units of the cells. width: of the backbones, padded. tape:
-    (batch, frames, length), flat; where frames are too few, they are used in turn.
+    before: (batch, every unit, once or twice), hidden states and, with an LSTM, its c. matrices: of each cell, the transposed
+    weights and biases of its layers and heads, one after the other. pure: w_tau and A of each cell, padded. memory: of
+    `memory.memory_matrix`, or empty. drop: what each output of the backbones is multiplied with, (batch, time, depth, width),
+    flat, or empty. units: numbers of units of the cells, `every` in all. width: of the backbones, padded. tape: (batch,
+    frames, length), flat; where frames are too few, they are used in turn.
     """
-    (batch, time, inputs), every = x.shape, h0.shape[1]
-    joined, remembers = filled(every, tape), c0.shape[1] > 0
+    batch, time, inputs = x.shape
+    joined, remembers = filled(every, tape), len(memory) > 0
     hidden = filled(inputs + joined, tape)
     size, step = hidden + width, frames * length
     v, h, c = vectors(LINES * size, tape), vectors(joined, tape), vectors(LINES * joined, tape)
@@ -116,20 +117,20 @@ def forward_rows(start: int, stop: int, x: Any, timespans: Any, h0: Any, c0: Any
         clear(c)
         for line in range(lines):
             for i in range(every):
-                v[line * size + inputs + i] = h0[row + line, i]
-            for i in range(c0.shape[1]):
-                c[line * joined + i] = c0[row + line, i]
+                v[line * size + inputs + i] = before[row + line, i]
+            for i in range(every, before.shape[1]):
+                c[line * joined + i - every] = before[row + line, i]
         for t in range(time):
             at, now = row * step + t % frames * length, row * time + t
             for line in range(lines):
                 for i in range(inputs):
                     v[line * size + i] = x[row + line, t, i]
             if remembers:
-                memory_forward(v, size, lines, inputs, every, memory, joined, c, tape, at, step)
+                memory_forward(v, size, lines, inputs, every, memory, joined, c, 0, tape, at, step)
                 at += KEPT * joined
                 for line in range(lines):
                     for i in range(every):
-                        cs[row + line, t, i] = c[line * joined + i]
+                        out[row + line, t, every + i] = c[line * joined + i]
             matrix, begin, below, first, of_pure = 0, 0, inputs, 0, 0
             for own in units:
                 padded = filled(own, tape)
@@ -189,17 +190,17 @@ def heads_back(frame: Any, heads: int, padded: int, mode: int, timespans: Any, s
 
 @compiled(fastmath=EXACT)
 def backward_rows(start: int, stop: int, parts: int, timespans: Any, matrices: Any, pure: Any, memory: Any, drop: Any,
-                  units: Any, width: int, depth: int, mode: int, activation: int, length: int, tape: Any, grad: Any,
-                  grad_cs: Any, grad_x: Any, grad_timespans: Any, grad_h: Any, grad_c: Any, sums_length: int, sums: Any,
+                  units: Any, every: int, width: int, depth: int, mode: int, activation: int, length: int, tape: Any,
+                  grad: Any, grad_x: Any, grad_timespans: Any, grad_before: Any, sums_length: int, sums: Any,
                   pure_sums: Any) -> None:
     """Every `parts`-th group of LINES sequences, beginning with `start`, ..., `stop` - 1.
 
     matrices: of each cell from the last to the first, weights of the heads, then of the layers from the last to the first,
-    with padded rows. memory: of `memory.backward_matrix`. tape: as `forward_rows` left it, with all frames. grad, grad_cs:
-    gradients of its `out` and `cs`. Fills grad_x, grad_timespans, grad_h, grad_c, sums (batch, time, sums_length, flat), the
-    gradients of all sums in the order of the tape, and one entry of pure_sums for each part.
+    with padded rows. memory: of `memory.memory_matrix`, or empty. tape: as `forward_rows` left it, with all frames. grad:
+    gradient of its `out`. Fills grad_x, grad_timespans, grad_before, sums (batch, time, sums_length, flat), the gradients of
+    all sums in the order of the tape, and one entry of pure_sums for each part.
     """
-    (batch, time, every), inputs, remembers = grad.shape, grad_x.shape[2], grad_c.shape[1] > 0
+    (batch, time, inputs), remembers = grad_x.shape, len(memory) > 0
     joined, last = filled(every, tape), filled(inputs + every, tape)
     spread, size = joined + lanes(tape), max(width, last)  # the last units are read with some that follow
     step, sums_step = time * length, time * sums_length
@@ -250,8 +251,8 @@ def backward_rows(start: int, stop: int, parts: int, timespans: Any, matrices: A
                     at, to = at - KEPT * joined, to - GATES * joined
                     for line in range(lines):
                         for i in range(every):
-                            of_c[line * joined + i] += grad_cs[row + line, t, i]
-                    memory_back(tape, at, step, lines, joined, of_h, spread, of_c, sums, to, sums_step, memory, last,
+                            of_c[line * joined + i] += grad[row + line, t, every + i]
+                    memory_back(tape, at, step, lines, joined, of_h, spread, of_c, 0, sums, to, sums_step, memory, last,
                                 below, size)
                     for line in range(lines):
                         for i in range(inputs):
@@ -260,6 +261,6 @@ def backward_rows(start: int, stop: int, parts: int, timespans: Any, matrices: A
                             of_h[line * spread + i] = below[line * size + inputs + i]
             for line in range(lines):
                 for i in range(every):
-                    grad_h[row + line, i] = of_h[line * spread + i]
-                for i in range(grad_c.shape[1]):
-                    grad_c[row + line, i] = of_c[line * joined + i]
+                    grad_before[row + line, i] = of_h[line * spread + i]
+                for i in range(every, grad_before.shape[1]):
+                    grad_before[row + line, i] = of_c[line * joined + i - every]

@@ -18,6 +18,8 @@ import numpy as np
 from ._jit import compiled
 from ._lanes import EXACT, clear, lanes, vadd_sums, vconstant, vectors, vload, vlogistic2, vprefetch, vsplat, vstore, vsum
 from ._ltc_values import acting, map_outputs, mapping
+from ._memory_rows import remember, remember_back
+from ._rows import LINES, filled
 
 LOG2E = 1 / math.log(2)
 NUMBERS = 4  # kept for a synapse: see `pack`
@@ -51,12 +53,12 @@ def pack(values: Any, wires: Any, first: int, units: int, back: bool) -> Any:
 
 
 @compiled(fastmath=EXACT)
-def gather_rows(x: Any, first: int, into: Any, start: int) -> None:
-    """Consecutive rows of x (rows, columns), one in each lane, to into[start:]; past the last row the last one again."""
+def gather_rows(x: Any, first: int, columns: int, into: Any, start: int) -> None:
+    """So many columns of consecutive rows of x, one in each lane, to into[start:]; past the last row the last one again."""
     width = lanes(into)
     for lane in range(width):
         row = min(first + lane, x.shape[0] - 1)
-        for i in range(x.shape[1]):
+        for i in range(columns):
             into[start + i * width + lane] = x[row, i]
 
 
@@ -78,11 +80,11 @@ def gather_lengths(timespans: Any, t: int, unfolds: int, first: int, into: Any) 
 
 
 @compiled(fastmath=EXACT)
-def scatter_rows(values: Any, start: int, first: int, x: Any) -> None:
+def scatter_rows(values: Any, start: int, first: int, columns: int, x: Any) -> None:
     """The opposite of `gather_rows`: values[start:] to the rows of x."""
     width = lanes(values)
     for lane in range(min(width, x.shape[0] - first)):
-        for i in range(x.shape[1]):
+        for i in range(columns):
             x[first + lane, i] = values[start + i * width + lane]
 
 
@@ -134,17 +136,19 @@ def forward_substep(tape: Any, now: int, then: int, parts: int, h: Any, n0: Any,
 
 
 @compiled(fastmath=EXACT)
-def forward_rows(start: int, stop: int, u: Any, timespans: Any, v0: Any, values: Any, wires: Any, synapses: int,
-                   unfolds: int, epsilon: float, positive: int, input_map: int, output_map: int, parts: int,
-                   frames: int, tape: Any, vs: Any, y: Any) -> None:
+def forward_rows(start: int, stop: int, u: Any, timespans: Any, v0: Any, values: Any, memory: Any, wires: Any,
+                   synapses: int, unfolds: int, epsilon: float, positive: int, input_map: int, output_map: int, parts: int,
+                   frames: int, tape: Any, memory_frames: int, memory_tape: Any, vs: Any, y: Any) -> None:
     """Blocks `start` to `stop` of sequences; fills those of vs (batch, time, units) and y (batch, time, outputs).
 
     tape: `frames` frames of `parts` parts for each block, that before the first and that after every sub-step; where these
-    are too few, they are used in turn.
+    are too few, they are used in turn. memory, memory_tape: for `remember`; with an LSTM its step is the first sub-step of
+    each, and v0 and vs hold c behind the potentials.
     """
     width = lanes(v0)
     rows, time, inputs = u.shape
-    units, sensory = v0.shape[1], wires.shape[1] - synapses
+    extra = min(len(memory), 1)
+    units, sensory = v0.shape[1] // (1 + extra), wires.shape[1] - synapses
     neurons, of_synapses, of_sensory = acting(values, units, synapses, sensory, positive)
     packed, starts = pack(of_synapses, wires, 0, units, False)
     packed_inputs, input_starts = pack(of_sensory, wires, synapses, units, False)
@@ -154,17 +158,31 @@ def forward_rows(start: int, stop: int, u: Any, timespans: Any, v0: Any, values:
     x, length = vectors(inputs * width, u), vectors(width, u)
     n0, d0 = vectors(units * width, u), vectors(units * width, u)
     size = parts * units * width
+    joined, place, substeps = filled(units, u), np.arange(units), unfolds + extra
+    whole, c = vectors(LINES * (inputs + joined), u), vectors(width * joined, u)
     for block in range(start, stop):
         first, base = block * width, block * frames
-        gather_rows(v0, first, tape, base * size)
+        count = min(width, rows - first)
+        gather_rows(v0, first, units, tape, base * size)
+        clear(c)
+        for lane in range(count):
+            for i in range(extra * units):
+                c[lane * joined + i] = v0[first + lane, units + i]
         for t in range(time):
+            if extra:
+                now, then = (base + t * substeps % frames) * size, (base + (t * substeps + 1) % frames) * size
+                remember(u, t, first, count, place, width, tape, now, then, memory, joined, whole, c, memory_tape,
+                         memory_frames, vs)
+                for lane in range(count, width):  # nobody's
+                    for j in range(units):
+                        tape[then + j * width + lane] = tape[now + j * width + lane]
             gather_inputs(u, t, input_weight, first, x)
             gather_lengths(timespans, t, unfolds, first, length)
             sensory_drive(x, packed_inputs, input_starts, wires, synapses, neurons, epsilon, n0, d0)
-            for done in range(t * unfolds, (t + 1) * unfolds):
+            for done in range(t * substeps + extra, (t + 1) * substeps):
                 now, then = base + done % frames, base + (done + 1) % frames
                 forward_substep(tape, now * size, then * size, parts, length, n0, d0, neurons, packed, starts, wires)
-            scatter_rows(tape, (base + (t + 1) * unfolds % frames) * size, first, vs[:, t])
+            scatter_rows(tape, (base + (t + 1) * substeps % frames) * size, first, units, vs[:, t])
         map_outputs(vs, output_weight, y, first, min(first + width, rows))
 
 
@@ -287,19 +305,21 @@ def collect(sums: Any, synapses: Any, sensory: Any, units: int, grads: Any) -> N
 
 
 @compiled(fastmath=EXACT)
-def backward_rows(start: int, stop: int, sets: int, u: Any, timespans: Any, values: Any, wires: Any, synapses: int,
-                    unfolds: int, positive: int, input_map: int, parts: int, tape: Any, grad: Any, grad_u: Any,
-                    grad_timespans: Any, grad_v: Any, grads: Any) -> None:
+def backward_rows(start: int, stop: int, sets: int, u: Any, timespans: Any, values: Any, memory: Any, wires: Any,
+                    synapses: int, unfolds: int, positive: int, input_map: int, parts: int, tape: Any, memory_tape: Any,
+                    grad: Any, grad_u: Any, grad_timespans: Any, grad_v: Any, grad_memory_u: Any, memory_sums: Any,
+                    grads: Any) -> None:
     """Every `sets`-th block of sequences, beginning with `start`, ..., `stop` - 1.
 
-    tape: as `forward_rows` left it, with all frames, of two parts or three. grad: (batch, time, units), gradient of its
-    `vs`. The last four arguments are filled: grad_u with the gradient of the mapped inputs; grad_timespans with zeros when
-    there are but two parts; grads (sets, values) with those of what acts, a row for each set of blocks, so that they do not
-    depend on the number of threads.
+    tape, memory_tape: as `forward_rows` left them, with all frames, of two parts or three. grad: gradient of its `vs`. The
+    arguments that follow are filled: grad_u with the gradient of the mapped inputs, grad_memory_u with that of the inputs of
+    the LSTM; grad_timespans with zeros when there are but two parts; memory_sums as in `remember_back`; grads (sets, values)
+    with those of what acts, a row for each set of blocks, so that they do not depend on the number of threads.
     """
     width = lanes(u)
     rows, time, inputs = u.shape
-    units, sensory = grad.shape[2], wires.shape[1] - synapses
+    extra = min(len(memory), 1)
+    units, sensory = grad.shape[2] // (1 + extra), wires.shape[1] - synapses
     neurons, of_synapses, of_sensory = acting(values, units, synapses, sensory, positive)
     packed, starts = pack(of_synapses, wires, 0, units, True)
     packed_inputs, input_starts = pack(of_sensory, wires, synapses, units, True)
@@ -312,11 +332,15 @@ def backward_rows(start: int, stop: int, sets: int, u: Any, timespans: Any, valu
     count = 4 * (units + synapses + sensory)
     wide = count * width * u.itemsize <= WIDE_SUMS
     sums = vectors(count * width if wide else count, u)
+    joined, place, substeps = filled(units, u), np.arange(units), unfolds + extra
+    of_h, of_c, whole = vectors(LINES * joined, u), vectors(width * joined, u), vectors(LINES * filled(inputs + units, u), u)
+    clear(of_h)
     for group in range(start, stop):
         clear(sums)
         for block in range(group, (rows + width - 1) // width, sets):
             first = block * width
             clear(a)
+            clear(of_c)
             for t in range(time - 1, -1, -1):
                 gather_inputs(u, t, input_weight, first, x)
                 gather_lengths(timespans, t, unfolds, first, length)
@@ -327,16 +351,22 @@ def backward_rows(start: int, stop: int, sets: int, u: Any, timespans: Any, valu
                 clear(grad_d0)
                 clear(grad_cm)
                 clear(of_length)
-                for done in range((t + 1) * unfolds - 1, t * unfolds - 1, -1):
-                    now = (block * (time * unfolds + 1) + done) * parts * size
+                for done in range((t + 1) * substeps - 1, t * substeps + extra - 1, -1):
+                    now = (block * (time * substeps + 1) + done) * parts * size
                     backward_substep(tape, now, parts, length, neurons, packed, starts, wires, a, q, e,
                                      grad_n0, grad_d0, grad_cm, of_length, sums, wide)
                 backward_inputs(x, neurons, packed_inputs, input_starts, wires, synapses, grad_n0, grad_d0, grad_cm,
                                 grad_x, sums, wide)
                 for lane in range(min(width, rows - first)):
                     grad_timespans[first + lane, t] = of_length[lane] / u.dtype.type(unfolds)
-                scatter_rows(grad_x, 0, first, grad_u[:, t])
-            scatter_rows(a, 0, first, grad_v)
+                scatter_rows(grad_x, 0, first, inputs, grad_u[:, t])
+                if extra:
+                    remember_back(t, first, min(width, rows - first), place, width, a, of_h, of_c, grad, memory, joined,
+                                  memory_tape, memory_sums, whole, grad_memory_u)
+            scatter_rows(a, 0, first, units, grad_v)
+            for lane in range(min(width, rows - first)):
+                for i in range(extra * units):
+                    grad_v[first + lane, units + i] = of_c[lane * joined + i]
         if wide:
             for i in range(count):
                 sums[i] = vsum(vload(sums, i * width))

@@ -16,6 +16,8 @@ import numpy as np
 from ._jit import compiled
 from ._lanes import EXACT, clear, lanes, vconstant, vectors, vgather, vload, vlogistic2, vsplat, vstore, vsum
 from ._ltc_values import acting, map_outputs, mapping
+from ._memory_rows import remember, remember_back
+from ._rows import LINES, filled
 
 LOG2E = 1 / math.log(2)
 FORWARD, BACKWARD = 4, 5  # vectors kept for a slot: see `pack`
@@ -191,22 +193,20 @@ def forward_substep(tape: Any, now: int, then: int, parts: int, h: Any, n0: Any,
 
 
 @compiled(fastmath=EXACT)
-def forward_rows(start: int, stop: int, u: Any, timespans: Any, v0: Any, values: Any, wires: Any, synapses: int,
-                 unfolds: int, epsilon: float, positive: int, input_map: int, output_map: int, parts: int, frames: int,
-                 tape: Any, vs: Any, y: Any) -> None:
-    """Sequences `start` to `stop`; fills those of vs (batch, time, units) and y (batch, time, outputs).
-
-    tape: `frames` frames of `parts` parts for each sequence, that before the first and that after every sub-step; where
-    these are too few, they are used in turn.
-    """
+def forward_rows(start: int, stop: int, u: Any, timespans: Any, v0: Any, values: Any, memory: Any, wires: Any,
+                 synapses: int, unfolds: int, epsilon: float, positive: int, input_map: int, output_map: int, parts: int,
+                 frames: int, tape: Any, memory_frames: int, memory_tape: Any, vs: Any, y: Any) -> None:
+    """Sequences `start` to `stop`, each as a block of `_ltc_batch.forward_rows`."""
     width = lanes(u)
-    time, inputs, units = u.shape[1], u.shape[2], v0.shape[1]
+    extra = min(len(memory), 1)
+    time, inputs, units = u.shape[1], u.shape[2], v0.shape[1] // (1 + extra)
     sensory = wires.shape[1] - synapses
     values_of_neurons, of_synapses, of_sensory = acting(values, units, synapses, sensory, positive)
     order = sort_neurons(wires, synapses, units)
     neurons = sort_values(values_of_neurons, order, width)
     padded = neurons.shape[1]
-    first, places, numbers, same = slots(wires, 0, synapses, 1, order, inverse_of(order), padded, width)
+    place = inverse_of(order)
+    first, places, numbers, same = slots(wires, 0, synapses, 1, order, place, padded, width)
     packed = pack(of_synapses, numbers, FORWARD, width)
     input_first, input_places, numbers, input_same = slots(wires, synapses, sensory, 1, order, np.arange(inputs), inputs,
                                                            width)
@@ -217,19 +217,29 @@ def forward_rows(start: int, stop: int, u: Any, timespans: Any, v0: Any, values:
     size = parts * padded + width
     x, h = np.zeros(inputs + 1, u.dtype), vectors(1, u)
     n0, d0 = vectors(padded, u), vectors(padded, u)
+    joined, substeps = filled(units, u), unfolds + extra
+    whole, c = vectors(LINES * (inputs + joined), u), vectors(joined, u)
     for row in range(start, stop):
         base = row * frames
         clear(tape[base * size:base * size + padded + 1])
         for i in range(units):
             tape[base * size + i] = v0[row, order[i]]
+        clear(c)
+        for i in range(extra * units):
+            c[i] = v0[row, units + i]
         for t in range(time):
+            if extra:
+                now, then = (base + t * substeps % frames) * size, (base + (t * substeps + 1) % frames) * size
+                remember(u, t, row, 1, place, 1, tape, now, then, memory, joined, whole, c, memory_tape, memory_frames, vs)
+                for i in range(units, padded + 1):
+                    tape[then + i] = 0
             read_inputs(u, row, t, input_weight, x)
             h[0] = timespans[row, t] / u.dtype.type(unfolds)
             sensory_drive(x, of_inputs, input_first, input_places, input_same, neurons, epsilon, n0, d0)
-            for done in range(t * unfolds, (t + 1) * unfolds):
+            for done in range(t * substeps + extra, (t + 1) * substeps):
                 now, then = base + done % frames, base + (done + 1) % frames
                 forward_substep(tape, now * size, then * size, parts, h, n0, d0, neurons, packed, first, places, same)
-            last = (base + (t + 1) * unfolds % frames) * size
+            last = (base + (t + 1) * substeps % frames) * size
             for i in range(units):
                 vs[row, t, order[i]] = tape[last + i]
         map_outputs(vs, output_weight, y, row, row + 1)
@@ -327,13 +337,15 @@ def collect(neuron_sums: Any, order: Any, sums: Any, numbers: Any, sensory_sums:
 
 
 @compiled(fastmath=EXACT)
-def backward_rows(start: int, stop: int, sets: int, u: Any, timespans: Any, values: Any, wires: Any, synapses: int,
-                  unfolds: int, positive: int, input_map: int, parts: int, tape: Any, grad: Any, grad_u: Any,
-                  grad_timespans: Any, grad_v: Any, grads: Any) -> None:
+def backward_rows(start: int, stop: int, sets: int, u: Any, timespans: Any, values: Any, memory: Any, wires: Any,
+                  synapses: int, unfolds: int, positive: int, input_map: int, parts: int, tape: Any, memory_tape: Any,
+                  grad: Any, grad_u: Any, grad_timespans: Any, grad_v: Any, grad_memory_u: Any, memory_sums: Any,
+                  grads: Any) -> None:
     """Every `sets`-th sequence, beginning with `start`, ..., `stop` - 1; else as `_ltc_batch.backward_rows`."""
     width = lanes(u)
     rows, time, inputs = u.shape
-    units, sensory = grad.shape[2], wires.shape[1] - synapses
+    extra = min(len(memory), 1)
+    units, sensory = grad.shape[2] // (1 + extra), wires.shape[1] - synapses
     values_of_neurons, of_synapses, of_sensory = acting(values, units, synapses, sensory, positive)
     order = sort_neurons(wires, synapses, units)
     neurons = sort_values(values_of_neurons, order, width)
@@ -353,12 +365,16 @@ def backward_rows(start: int, stop: int, sets: int, u: Any, timespans: Any, valu
     q[padded], e[padded] = 0, 0
     neuron_sums = vectors(3 * padded, u)
     sums, input_sums = vectors(4 * len(numbers), u), vectors(4 * len(input_numbers), u)
+    joined, substeps = filled(units, u), unfolds + extra
+    of_h, of_c, whole = vectors(LINES * joined, u), vectors(joined, u), vectors(LINES * filled(inputs + units, u), u)
+    clear(of_h)
     for group in range(start, stop):
         clear(neuron_sums)
         clear(sums)
         clear(input_sums)
         for row in range(group, rows, sets):
             clear(a)
+            clear(of_c)
             for t in range(time - 1, -1, -1):
                 read_inputs(u, row, t, input_weight, x)
                 h[0] = timespans[row, t] / u.dtype.type(unfolds)
@@ -367,8 +383,8 @@ def backward_rows(start: int, stop: int, sets: int, u: Any, timespans: Any, valu
                 clear(grad_n0)
                 clear(grad_d0)
                 clear(of_length)
-                for done in range((t + 1) * unfolds - 1, t * unfolds - 1, -1):
-                    now = (row * (time * unfolds + 1) + done) * size
+                for done in range((t + 1) * substeps - 1, t * substeps + extra - 1, -1):
+                    now = (row * (time * substeps + 1) + done) * size
                     backward_substep(tape, now, parts, h, neurons, packed, first, places, same, a, q, e, grad_n0,
                                      grad_d0, of_length, neuron_sums, sums)
                 backward_inputs(x, neurons, of_inputs, input_first, input_places, input_same, grad_n0, grad_d0, grad_x,
@@ -376,7 +392,12 @@ def backward_rows(start: int, stop: int, sets: int, u: Any, timespans: Any, valu
                 grad_timespans[row, t] = vsum(vload(of_length, 0)) / u.dtype.type(unfolds)
                 for i in range(inputs):
                     grad_u[row, t, i] = grad_x[i]
+                if extra:
+                    remember_back(t, row, 1, place, 1, a, of_h, of_c, grad, memory, joined, memory_tape, memory_sums, whole,
+                                  grad_memory_u)
             for i in range(units):
                 grad_v[row, order[i]] = a[i]
+            for i in range(extra * units):
+                grad_v[row, units + i] = of_c[i]
         collect(neuron_sums, order, sums, numbers, input_sums, input_numbers, of_synapses, of_sensory, width,
                 grads[group])

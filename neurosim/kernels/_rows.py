@@ -136,7 +136,9 @@ def spread(weights: Any, start: int, groups: int, rows: int, columns: int, into:
 
 def in_line(*shape: int, dtype: Any, make: Any = np.empty) -> np.ndarray:
     """An array that begins where a cache line does: a vector that crosses two takes twice the time. `make` or np.zeros."""
-    count, size = math.prod(shape), np.dtype(dtype).itemsize
+    count, size = math.prod(shape), dtype.itemsize
+    if not count:
+        return make(shape, dtype)
     room = make(count + 64 // size, dtype)
     skip = -room.__array_interface__["data"][0] % 64 // size
     return room[skip:skip + count].reshape(shape)

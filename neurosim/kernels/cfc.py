@@ -82,9 +82,8 @@ def activate(z: Tensor, activation: int) -> Tensor:
     return 1.7159 * torch.tanh(0.666 * z) if name == "lecun_tanh" else getattr(torch.nn.functional, name)(z)
 
 
-def reference(x: Tensor, timespans: Tensor, h: Tensor, c: Tensor, weights: Tensor, memory: Tensor, drop: Tensor,
-              units: list[int], width: int, depth: int, mode: int, activation: int,
-              keep: bool) -> tuple[Tensor, Tensor, Tensor]:
+def reference(x: Tensor, timespans: Tensor, state: Tensor, weights: Tensor, drop: Tensor, units: list[int], width: int,
+              depth: int, mode: int, activation: int, memory: bool, keep: bool) -> tuple[Tensor, Tensor]:
     """States of a network after every step; see `functional.cfc.cfc_scan` for the equations of a cell.
 
     In every step the LSTM, if there is one, makes new hidden states of all cells. Then each cell advances its own, fed with
@@ -93,29 +92,30 @@ def reference(x: Tensor, timespans: Tensor, h: Tensor, c: Tensor, weights: Tenso
     Args:
         x: (batch, time, inputs).
         timespans: (batch, time).
-        h: (batch, all units), states before the first step, cell by cell.
-        c: (batch, all units), state of the LSTM; (batch, 0) where there is none.
+        state: (batch, all units), hidden states before the first step, cell by cell; with an LSTM (batch, 2 * all units), its
+            c behind them.
         weights: of each cell weights and biases of the backbone, layer by layer; weights, then biases of the heads f1, f2, a
-            and b (mode pure: f1 alone); in mode pure w_tau and A; all in one vector.
-        memory: of the LSTM, as `memory.split_memory` takes it; empty where there is none.
+            and b (mode pure: f1 alone); in mode pure w_tau and A; then those of the LSTM, as `memory.split_memory` takes
+            them; all in one vector.
         drop: what the outputs of the layers of the backbones are multiplied with, (batch, time, depth * width), the same for
             every cell, or (batch, time, 0) for nothing. Constants: no gradient passes through them.
         units: number of units of each cell.
         width, depth: of the backbones.
         mode, activation: numbers in `MODES` and `ACTIVATIONS`.
+        memory: whether there is an LSTM.
         keep: whether to keep what the compiled backward pass needs; without it that runs the forward pass once more.
-    Returns: h and c after every step, (batch, time, all units) and (batch, time, all units or 0), and what was kept: no
-        gradient passes through it.
+    Returns: states after every step, (batch, time, .), and what was kept: no gradient passes through it.
     """
-    sizes = Sizes.of_chain(x.shape[2], units, width, depth, mode)
-    cells, states, hs, cs = split_chain(weights, sizes), h, [], []
+    inputs, every = x.shape[2], sum(units)
+    sizes = Sizes.of_chain(inputs, units, width, depth, mode)
+    cells, lstm_weights = split_chain(weights, sizes), split_memory(weights, inputs, every) if memory else None
     factors = drop.detach().unflatten(2, (depth, width)) if drop.shape[2] else None
+    h, c, states = state[:, :every], state[:, every:], []
     for t in range(x.shape[1]):
-        if c.shape[1]:
-            states, c = lstm(split_memory(memory, x.shape[2], h.shape[1]), states, c, x[:, t])
-            cs.append(c)
+        if lstm_weights is not None:
+            h, c = lstm(lstm_weights, h, c, x[:, t])
         found = [x[:, t]]
-        for linears, before in zip(cells, states.split(units, 1), strict=True):
+        for linears, before in zip(cells, h.split(units, 1), strict=True):
             z = torch.cat([found[-1], before], 1)
             for layer in range(depth):
                 z = activate(torch.nn.functional.linear(z, *linears[2 * layer:2 * layer + 2]), activation)
@@ -128,26 +128,24 @@ def reference(x: Tensor, timespans: Tensor, h: Tensor, c: Tensor, weights: Tenso
                 f1, f2, time_a, time_b = heads.chunk(4, 1)
                 s = torch.sigmoid(time_a * dt + time_b)
                 found.append(torch.tanh(f1) * (1 - s if MODES[mode] == "default" else 1) + torch.tanh(f2) * s)
-        states = torch.cat(found[1:], 1)
-        hs.append(states)
-    kept = weights.new_zeros(tape_shape(x, h, c, units, width, depth, mode, keep))
-    return (torch.stack(hs, 1) if hs else h.new_zeros(h.shape[0], 0, h.shape[1]),
-            torch.stack(cs, 1) if cs else c.new_zeros(h.shape[0], x.shape[1], c.shape[1]), kept)
+        h = torch.cat(found[1:], 1)
+        states.append(torch.cat([h, c], 1))
+    kept = weights.new_zeros(tape_shape(x, units, width, depth, mode, memory, keep))
+    return (torch.stack(states, 1) if states else state.new_zeros(state.shape[0], 0, state.shape[1])), kept
 
 
-def shapes(x: Tensor, timespans: Tensor, h: Tensor, c: Tensor, weights: Tensor, memory: Tensor, drop: Tensor,
-           units: list[int], width: int, depth: int, mode: int, activation: int,
-           keep: bool) -> tuple[Tensor, Tensor, Tensor]:
+def shapes(x: Tensor, timespans: Tensor, state: Tensor, weights: Tensor, drop: Tensor, units: list[int], width: int,
+           depth: int, mode: int, activation: int, memory: bool, keep: bool) -> tuple[Tensor, Tensor]:
     """Outputs of `reference`, empty."""
-    return (x.new_empty(x.shape[0], x.shape[1], h.shape[1]), x.new_empty(x.shape[0], x.shape[1], c.shape[1]),
-            x.new_empty(tape_shape(x, h, c, units, width, depth, mode, keep)))
+    return (x.new_empty(x.shape[0], x.shape[1], state.shape[1]),
+            x.new_empty(tape_shape(x, units, width, depth, mode, memory, keep)))
 
 
-def tape_shape(x: Any, h: Any, c: Any, units: list[int], width: int, depth: int, mode: int, keep: bool) -> tuple[int, int, int]:
+def tape_shape(x: Any, units: list[int], width: int, depth: int, mode: int, memory: bool, keep: bool) -> tuple[int, int, int]:
     """Shape of what the compiled code keeps of every frame."""
     heads = sum(padded(own, x) for own in units) * (1 if mode == PURE else 4)
     return (x.shape[0], x.shape[1] if keep else 0,
-            kept_length(c) + 2 * len(units) * depth * padded(width, x) + heads)
+            kept_length(sum(units), memory, x) + 2 * len(units) * depth * padded(width, x) + heads)
 
 
 def pack(weights: np.ndarray, sizes: list[Sizes], groups: int, back: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -193,62 +191,61 @@ def pad_drop(drop: np.ndarray, width: int) -> np.ndarray:
     return drop.reshape(-1)
 
 
-def check(x: Any, timespans: Any, h: Any, c: Any, weights: Any, memory: Any, drop: Any, units: list[int], width: int,
-          depth: int, sizes: list[Sizes]) -> None:
+def check(x: Any, timespans: Any, state: Any, weights: Any, drop: Any, units: list[int], width: int, depth: int, memory: bool,
+          sizes: list[Sizes]) -> None:
     """Raises InputError unless the arrays fit each other: compiled code reads memory unchecked."""
-    batch, every = x.shape[0], sum(units)
-    wanted = ((timespans, x.shape[:2]), (h, (batch, every)), (c, (batch, every if c.shape[1] else 0)),
-              (weights, (sum(cell.total for cell in sizes),)), (memory, (memory_size(x.shape[2], c),)),
+    every = sum(units)
+    total = sum(cell.total for cell in sizes) + memory_size(x.shape[2], every, memory)
+    wanted = ((timespans, x.shape[:2]), (state, (x.shape[0], 2 * every if memory else every)), (weights, (total,)),
               (drop, (*x.shape[:2], depth * width if drop.shape[2] else 0)))
     if any(array.shape != shape for array, shape in wanted):
         raise InputError(f"cfc: arrays do not fit each other; needed {[shape for _, shape in wanted]} "
                          f"(got {[array.shape for array, _ in wanted]})")
-    if len({array.dtype for array in (x, timespans, h, c, weights, memory, drop)}) > 1:
+    if len({array.dtype for array in (x, timespans, state, weights, drop)}) > 1:
         raise InputError(f"cfc: all values must have the dtype of x, {x.dtype}")
 
 
-def forward(x: Any, timespans: Any, h: Any, c: Any, weights: Any, memory: Any, drop: Any, units: list[int], width: int,
-            depth: int, mode: int, activation: int, keep: bool) -> tuple[Any, Any, Any]:
+def forward(x: Any, timespans: Any, state: Any, weights: Any, drop: Any, units: list[int], width: int, depth: int, mode: int,
+            activation: int, memory: bool, keep: bool) -> tuple[Any, Any]:
     """`reference` in compiled code."""
-    inputs, every = x.shape[2], h.shape[1]
-    sizes = Sizes.of_chain(inputs, units, width, depth, mode)
-    check(x, timespans, h, c, weights, memory, drop, units, width, depth, sizes)
+    every, sizes = sum(units), Sizes.of_chain(x.shape[2], units, width, depth, mode)
+    check(x, timespans, state, weights, drop, units, width, depth, memory, sizes)
     matrices, pure = pack(weights, sizes, 1 if mode == PURE else 4, False)
-    remember = memory_matrix(memory, inputs, every, False) if len(memory) else memory
-    out, cs = np.empty((*x.shape[:2], every), x.dtype), np.empty((*x.shape[:2], c.shape[1]), x.dtype)
-    batch, frames, length = tape_shape(x, h, c, units, width, depth, mode, True)
+    matrix = memory_matrix(weights, x.shape[2], every, memory, False)
+    out = np.empty((*x.shape[:2], state.shape[1]), x.dtype)
+    batch, frames, length = tape_shape(x, units, width, depth, mode, memory, True)
     frames = frames if keep else 1
     tape = in_line(batch, frames, length, dtype=x.dtype)
-    each_row(compiled_rows.forward_rows, -(-batch // LINES), batch * x.shape[1] * (len(matrices) + len(remember)) // 8, x,
-             timespans, h, c, matrices, pure, remember, pad_drop(drop, width), np.array(units), padded(width, x), depth, mode,
-             activation, frames, length, tape.reshape(-1), out, cs)
-    return out, cs, tape if keep else tape[:, :0]
+    each_row(compiled_rows.forward_rows, -(-batch // LINES), batch * x.shape[1] * (len(matrices) + len(matrix)) // 8, x,
+             timespans, state, matrices, pure, matrix, pad_drop(drop, width), np.array(units), every, padded(width, x), depth,
+             mode, activation, frames, length, tape.reshape(-1), out)
+    return out, tape if keep else tape[:, :0]
 
 
-def backward(needs: tuple[bool, ...], grads: Any, outputs: Any, x: Any, timespans: Any, h: Any, c: Any, weights: Any,
-             memory: Any, drop: Any, units: list[int], width: int, depth: int, mode: int, activation: int,
+def backward(needs: tuple[bool, ...], grads: Any, outputs: Any, x: Any, timespans: Any, state: Any, weights: Any, drop: Any,
+             units: list[int], width: int, depth: int, mode: int, activation: int, memory: bool,
              keep: bool) -> tuple[Any, ...]:
     """Gradients of all floating arguments; those of the weights as one product of matrices over all frames."""
-    out, _, tape = outputs
+    out, tape = outputs
     if not keep:
-        *_, tape = forward(x, timespans, h, c, weights, memory, drop, units, width, depth, mode, activation, True)
-    (batch, time, inputs), every, groups = x.shape, h.shape[1], 1 if mode == PURE else 4
-    wide, gates = padded(width, x), GATES * padded(c.shape[1], x)
+        _, tape = forward(x, timespans, state, weights, drop, units, width, depth, mode, activation, memory, True)
+    (batch, time, inputs), every, groups = x.shape, sum(units), 1 if mode == PURE else 4
+    wide, gates = padded(width, x), GATES * padded(every, x) if memory else 0
     matrices, pure = pack(weights, Sizes.of_chain(inputs, units, width, depth, mode), groups, True)
-    remember = memory_matrix(memory, inputs, every, True) if len(memory) else memory
+    matrix = memory_matrix(weights, inputs, every, memory, True)
     sums_length = gates + sum(depth * wide + groups * padded(own, x) for own in units)
     parts = min(PARTS, -(-batch // LINES))
-    grad_x, grad_timespans, grad_h, grad_c = (np.empty_like(array) for array in (x, timespans, h, c))
+    grad_x, grad_timespans, grad_state = np.empty_like(x), np.empty_like(timespans), np.empty_like(state)
     sums, pure_sums = in_line(batch, time, sums_length, dtype=x.dtype), np.zeros((parts, len(pure)), x.dtype)
-    each_row(compiled_rows.backward_rows, parts, 2 * batch * time * (len(matrices) + len(remember)) // 8, parts, timespans,
-             matrices, pure, remember, pad_drop(drop, width), np.array(units), wide, depth, mode, activation, tape.shape[2],
-             tape.reshape(-1), *grads, grad_x, grad_timespans, grad_h, grad_c, sums_length, sums.reshape(-1), pure_sums)
-    before = before_steps(h, out)
-    bias, of_memory = sums.reshape(-1, sums_length).sum(0), memory
-    if gates:
+    each_row(compiled_rows.backward_rows, parts, 2 * batch * time * (len(matrices) + len(matrix)) // 8, parts, timespans,
+             matrices, pure, matrix, pad_drop(drop, width), np.array(units), every, wide, depth, mode, activation,
+             tape.shape[2], tape.reshape(-1), grads[0], grad_x, grad_timespans, grad_state, sums_length, sums.reshape(-1),
+             pure_sums)
+    bias, before, of_memory = sums.reshape(-1, sums_length).sum(0), before_steps(state, out, every), []
+    if memory:
         of_memory = memory_gradient(sums[:, :, :gates], bias[:gates], x, before)
         before = shown(tape, every)
-    found, of_pure, at, to, first = [], pure_sums.sum(0), kept_length(c), gates, 0
+    found, of_pure, at, to, first = [], pure_sums.sum(0), kept_length(every, memory, x), gates, 0
     for cell, own in enumerate(units):
         below = out[:, :, first - units[cell - 1]:first] if cell else x
         fed = np.concatenate([below, before[:, :, first:first + own]], 2)
@@ -266,7 +263,7 @@ def backward(needs: tuple[bool, ...], grads: Any, outputs: Any, x: Any, timespan
         if mode == PURE:
             found.append(of_pure[:2 * columns].reshape(2, columns)[:, :own])
             of_pure = of_pure[2 * columns:]
-    return (grad_x, grad_timespans, grad_h, grad_c, np.concatenate([part.ravel() for part in found]), of_memory,
+    return (grad_x, grad_timespans, grad_state, np.concatenate([part.ravel() for part in [*found, *of_memory]]),
             np.zeros_like(drop))
 
 

@@ -15,6 +15,8 @@ from ._jit import VECTOR
 from ._ltc_values import CLAMP, LEAST_CM, SOFTPLUS, acting_back, in_order, inputs_back, outputs_back
 from ._op import make_op
 from ._pool import each_row
+from ._rows import in_line
+from .memory import GATES, before_steps, kept_length, lstm, memory_gradient, memory_matrix, memory_size, padded, split_memory
 
 SETS = 16  # partial sums of the gradients; their number must not depend on the number of threads
 
@@ -78,21 +80,23 @@ class Network(NamedTuple):
                    tuple(parts[11:11 + input_map]), tuple(parts[11 + input_map:]))
 
 
-def reference(u: Tensor, timespans: Tensor, v: Tensor, values: Tensor, wires: Tensor, synapses: int, unfolds: int,
-              epsilon: float, positive: int, input_map: int, output_map: int, outputs: int,
+def reference(u: Tensor, timespans: Tensor, state: Tensor, values: Tensor, wires: Tensor, synapses: int, unfolds: int,
+              epsilon: float, positive: int, input_map: int, output_map: int, outputs: int, memory: bool,
               keep: int) -> tuple[Tensor, Tensor, Tensor]:
     """Potentials after every step of a liquid time-constant network, and its outputs.
 
     With h = timespan / unfolds, N and D the sums of `drive` plus those of the inputs and of the leak,
     v <- v + h (N - v (D + epsilon)) / (cm + h (D + epsilon)), `unfolds` times. This is ncps's
-    (cm / h v + N) / (cm / h + D + epsilon), written so that h = 0 leaves v as it is.
+    (cm / h v + N) / (cm / h + D + epsilon), written so that h = 0 leaves v as it is. An LSTM, if there is one, gives every
+    step the potentials from which it starts; it sees the inputs before their map.
 
     Args:
         u: (batch, time, inputs), held over a step.
         timespans: (batch, time), length of each step.
-        v: (batch, units), potentials before the first step.
+        state: (batch, units), potentials before the first step; with an LSTM (batch, 2 * units), its c behind them.
         values: gleak, vleak, cm of every neuron; w, sigma, mu, erev of the synapses between neurons, then of those from
-            inputs; weight and bias of the map of the inputs, then of the outputs; all in one vector.
+            inputs; weight and bias of the map of the inputs, then of the outputs; then those of the LSTM, as
+            `memory.split_memory` takes them; all in one vector.
         wires: (2, all synapses) int64, source and target, those between neurons first; both kinds sorted by target.
         synapses: number of those between neurons.
         unfolds: sub-steps of a step.
@@ -100,17 +104,22 @@ def reference(u: Tensor, timespans: Tensor, v: Tensor, values: Tensor, wires: Te
         positive: what makes gleak, cm and w positive: 0 nothing (they are), 1 softplus, 2 clamp (cm at 1e-6).
         input_map, output_map: 0 none, 1 weight, 2 weight and bias.
         outputs: how many neurons, the first ones, are outputs.
+        memory: whether there is an LSTM.
         keep: how many numbers of every neuron and sub-step to keep for the compiled backward pass: 2, or 3 if the time spans
             need a gradient; with fewer than it needs it runs the forward pass once more.
-    Returns: (batch, time, units), (batch, time, outputs), and what was kept: no gradient passes through it.
+    Returns: states after every step, (batch, time, .), outputs (batch, time, outputs), and what was kept: no gradient passes
+        through it.
     Reference: Lechner et al., Neural circuit policies, 2020; Hasani et al., Liquid time-constant networks, 2021.
     """
-    units, inputs = v.shape[1], u.shape[2]
-    p = Network.of(values, units, synapses, wires.shape[1] - synapses, inputs, outputs, positive, input_map, output_map)
+    units, inputs = unit_count(state, memory), u.shape[2]
+    own = len(values) - memory_size(inputs, units, memory)
+    p = Network.of(values[:own], units, synapses, wires.shape[1] - synapses, inputs, outputs, positive, input_map, output_map)
     gleak, vleak, cm = p.neurons
     (source, target), (sensory_source, sensory_target) = wires[:, :synapses], wires[:, synapses:]
-    steps = []
-    for x, timespan in zip(mapped(u, p.inputs).unbind(1), timespans.unbind(1), strict=True):
+    v, c, steps = state[:, :units], state[:, units:], []
+    for raw, x, timespan in zip(u.unbind(1), mapped(u, p.inputs).unbind(1), timespans.unbind(1), strict=True):
+        if memory:
+            v, c = lstm(split_memory(values, inputs, units), v, c, raw)
         from_inputs = drive(x, p.sensory, sensory_source, sensory_target, units)
         h = timespan[:, None] / unfolds
         for _ in range(unfolds):
@@ -118,22 +127,37 @@ def reference(u: Tensor, timespans: Tensor, v: Tensor, values: Tensor, wires: Te
             n = gleak * vleak + from_inputs[0] + from_neurons[0]
             d = gleak + from_inputs[1] + from_neurons[1] + epsilon
             v = v + h * (n - v * d) / (cm + h * d)
-        steps.append(v)
-    vs = torch.stack(steps, 1) if steps else v.new_zeros(v.shape[0], 0, units)
-    return vs, mapped(vs[:, :, :outputs], p.outputs).contiguous(), v.new_zeros(tape_length(u, v, unfolds, keep))
+        steps.append(torch.cat([v, c], 1))
+    states = torch.stack(steps, 1) if steps else state.new_zeros(state.shape[0], 0, state.shape[1])
+    kept = v.new_zeros(tape_length(u, state, unfolds, memory, keep))
+    return states, mapped(states[:, :, :outputs], p.outputs).contiguous(), kept
 
 
-def shapes(u: Tensor, timespans: Tensor, v: Tensor, values: Tensor, wires: Tensor, synapses: int, unfolds: int,
-           epsilon: float, positive: int, input_map: int, output_map: int, outputs: int,
+def shapes(u: Tensor, timespans: Tensor, state: Tensor, values: Tensor, wires: Tensor, synapses: int, unfolds: int,
+           epsilon: float, positive: int, input_map: int, output_map: int, outputs: int, memory: bool,
            keep: int) -> tuple[Tensor, Tensor, Tensor]:
     """Outputs of `reference`, empty."""
-    return (u.new_empty(u.shape[0], u.shape[1], v.shape[1]), u.new_empty(u.shape[0], u.shape[1], outputs),
-            u.new_empty(tape_length(u, v, unfolds, keep)))
+    return (u.new_empty(u.shape[0], u.shape[1], state.shape[1]), u.new_empty(u.shape[0], u.shape[1], outputs),
+            u.new_empty(tape_length(u, state, unfolds, memory, keep)))
 
 
-def tape_length(u: Any, v: Any, unfolds: int, keep: int) -> int:
-    """Size of the frames before the first and after every sub-step, as the compiled code arranges them."""
-    return Rows.split(v.shape[0], v.dtype).frame(v, keep) * (u.shape[1] * unfolds + 1) if keep else 0
+def unit_count(state: Any, memory: bool) -> int:
+    """Number of neurons."""
+    return state.shape[1] // 2 if memory else state.shape[1]
+
+
+def tape_length(u: Any, state: Any, unfolds: int, memory: bool, keep: int) -> int:
+    """Size of what the compiled code keeps: the frames before the first and after every sub-step, then those of the LSTM."""
+    if not keep:
+        return 0
+    units = unit_count(state, memory)
+    return (Rows.split(u.shape[0], u.dtype).frame(units, keep) * frame_count(u, unfolds, memory)
+            + u.shape[0] * u.shape[1] * kept_length(units, memory, u))
+
+
+def frame_count(u: Any, unfolds: int, memory: bool) -> int:
+    """Number of frames before the first and after every sub-step, of which the step of the LSTM is one."""
+    return u.shape[1] * (unfolds + memory) + 1
 
 
 class Rows(NamedTuple):
@@ -152,14 +176,13 @@ class Rows(NamedTuple):
         alone = max(batch - blocks * width, 0)
         return cls(blocks, batch - alone, alone, width)
 
-    def frame(self, v: Any, parts: int) -> int:
+    def frame(self, units: int, parts: int) -> int:
         """Size of a frame of so many parts of the tape of all sequences."""
-        padded = v.shape[1] + -v.shape[1] % self.width
-        return self.frame_together(v, parts) + self.alone * (parts * padded + self.width)
+        return self.frame_together(units, parts) + self.alone * (parts * (units + -units % self.width) + self.width)
 
-    def frame_together(self, v: Any, parts: int) -> int:
+    def frame_together(self, units: int, parts: int) -> int:
         """Size of a frame of the sequences in blocks; on the tape, all frames of these come first."""
-        return parts * self.blocks * self.width * v.shape[1]
+        return parts * self.blocks * self.width * units
 
     def work(self) -> list[tuple[Any, int, slice]]:
         """What there is to do: the compiled code for it, how many pieces, and which sequences."""
@@ -167,73 +190,78 @@ class Rows(NamedTuple):
         return [piece for piece in every if piece[1]]
 
 
-def check(u: Any, timespans: Any, v: Any, values: Any, wires: Any, synapses: int, input_map: int, output_map: int,
-          outputs: int) -> None:
+def check(u: Any, timespans: Any, state: Any, values: Any, wires: Any, synapses: int, input_map: int, output_map: int,
+          outputs: int, memory: bool) -> None:
     """Raises InputError unless the arrays fit each other: compiled code reads memory unchecked."""
-    (batch, time, inputs), units, every = u.shape, v.shape[1], wires.shape[1]
-    count = 3 * units + 4 * every + input_map * inputs + output_map * outputs
-    if (timespans.shape != (batch, time) or v.shape != (batch, units) or values.shape != (count,) or wires.shape[0] != 2
-            or not 0 <= synapses <= every or not 0 <= outputs <= units):
-        wanted = [(batch, time), (batch, units), (count,), (2, every)]
+    (batch, time, inputs), units, every = u.shape, unit_count(state, memory), wires.shape[1]
+    count = 3 * units + 4 * every + input_map * inputs + output_map * outputs + memory_size(inputs, units, memory)
+    if (timespans.shape != (batch, time) or state.shape != (batch, 2 * units if memory else units) or wires.shape[0] != 2
+            or values.shape != (count,) or not 0 <= synapses <= every or not 0 <= outputs <= units):
+        wanted = [(batch, time), (batch, 2 * units if memory else units), (count,), (2, every)]
         raise InputError(f"ltc: arrays do not fit each other; needed {wanted} with {synapses} of {every} synapses and "
-                         f"{outputs} of {units} outputs (got {[a.shape for a in (timespans, v, values, wires)]})")
-    if not timespans.dtype == v.dtype == values.dtype == u.dtype:
+                         f"{outputs} of {units} outputs (got {[a.shape for a in (timespans, state, values, wires)]})")
+    if not timespans.dtype == state.dtype == values.dtype == u.dtype:
         raise InputError(f"ltc: all values must have the dtype of u, {u.dtype}")
     if not in_order(wires, synapses, units, inputs):
         raise InputError(f"ltc: targets must be sorted and below {units}, sources below {units} (neurons) and "
                          f"{inputs} (inputs)")
 
 
-def room_in_line(count: int, dtype: Any) -> np.ndarray:
-    """An array that begins where a cache line does: a vector that crosses two takes twice the time."""
-    room = np.empty(count + 64 // dtype.itemsize, dtype)
-    skip = -room.__array_interface__["data"][0] % 64 // dtype.itemsize
-    return room[skip:skip + count]
-
-
-def forward(u: Any, timespans: Any, v: Any, values: Any, wires: Any, synapses: int, unfolds: int, epsilon: float,
-            positive: int, input_map: int, output_map: int, outputs: int, keep: int) -> tuple[Any, Any, Any]:
+def forward(u: Any, timespans: Any, state: Any, values: Any, wires: Any, synapses: int, unfolds: int, epsilon: float,
+            positive: int, input_map: int, output_map: int, outputs: int, memory: bool, keep: int) -> tuple[Any, Any, Any]:
     """`reference` in compiled code."""
-    check(u, timespans, v, values, wires, synapses, input_map, output_map, outputs)
-    batch, time, _ = u.shape
-    vs, y = np.empty((batch, time, v.shape[1]), u.dtype), np.empty((batch, time, outputs), u.dtype)
-    rows, frames, parts = Rows.split(batch, u.dtype), time * unfolds + 1 if keep else 2, keep or 1
-    tape = room_in_line(rows.frame(v, parts) * frames, u.dtype)
-    work = time * unfolds * (synapses + v.shape[1])
+    check(u, timespans, state, values, wires, synapses, input_map, output_map, outputs, memory)
+    (batch, time, inputs), units = u.shape, unit_count(state, memory)
+    states, y = np.empty((batch, time, state.shape[1]), u.dtype), np.empty((batch, time, outputs), u.dtype)
+    rows, frames, parts = Rows.split(batch, u.dtype), frame_count(u, unfolds, memory) if keep else 2, keep or 1
+    length, memory_frames, kept = rows.frame(units, parts) * frames, time if keep else 1, kept_length(units, memory, u)
+    tape = in_line(length + batch * memory_frames * kept, dtype=u.dtype)
+    matrix = memory_matrix(values, inputs, units, memory, False)
+    work = time * unfolds * (synapses + units)
     for code, pieces, some in rows.work():
-        each_row(code.forward_rows, pieces, (some.stop or rows.alone) * work, u[some], timespans[some], v[some], values,
-                 wires, synapses, unfolds, epsilon, positive, input_map, output_map, parts, frames,
-                 tape[rows.frame_together(v, parts) * frames if code is single else 0:], vs[some], y[some])
-    return vs, y, tape if keep else tape[:0]
+        each_row(code.forward_rows, pieces, (some.stop or rows.alone) * work, u[some], timespans[some], state[some], values,
+                 matrix, wires, synapses, unfolds, epsilon, positive, input_map, output_map, parts, frames,
+                 tape[rows.frame_together(units, parts) * frames if code is single else 0:], memory_frames,
+                 tape[length + (some.start or 0) * memory_frames * kept:], states[some], y[some])
+    return states, y, tape if keep else tape[:0]
 
 
-def backward(needs: tuple[bool, ...], grads: Any, kept: Any, u: Any, timespans: Any, v: Any, values: Any, wires: Any,
+def backward(needs: tuple[bool, ...], grads: Any, kept: Any, u: Any, timespans: Any, state: Any, values: Any, wires: Any,
              synapses: int, unfolds: int, epsilon: float, positive: int, input_map: int, output_map: int, outputs: int,
-             keep: int) -> tuple[Any, ...]:
+             memory: bool, keep: int) -> tuple[Any, ...]:
     """Gradients of all floating arguments, from the potentials after every sub-step."""
-    (grad_vs, grad_y), (vs, _, tape) = grads, kept
+    (grad_states, grad_y), (states, _, tape) = grads, kept
     parts = max(keep, 3 if needs[1] else 2)
     if keep < parts:
-        _, _, tape = forward(u, timespans, v, values, wires, synapses, unfolds, epsilon, positive, input_map, output_map,
-                             outputs, parts)
-    (batch, time, inputs), units, every = u.shape, v.shape[1], wires.shape[1]
-    rows, frames = Rows.split(batch, u.dtype), time * unfolds + 1
-    grad_vs = grad_vs.copy()
-    grad_u, grad_timespans, grad_v = np.empty_like(u), np.empty_like(timespans), np.empty_like(v)
+        _, _, tape = forward(u, timespans, state, values, wires, synapses, unfolds, epsilon, positive, input_map, output_map,
+                             outputs, memory, parts)
+    (batch, time, inputs), units, every = u.shape, unit_count(state, memory), wires.shape[1]
+    rows, frames, length = Rows.split(batch, u.dtype), frame_count(u, unfolds, memory), kept_length(units, memory, u)
+    grad_states = grad_states.copy()
+    grad_u, grad_timespans, grad_state = np.empty_like(u), np.empty_like(timespans), np.empty_like(state)
+    matrix = memory_matrix(values, inputs, units, memory, True)
+    sums = in_line(batch, time, GATES * padded(units, u) if memory else 0, dtype=u.dtype)
+    grad_memory_u = np.empty((batch, time if memory else 0, inputs), u.dtype)
     total, maps = np.zeros_like(values), 3 * units + 4 * every
-    outputs_back(values, maps + input_map * inputs, output_map, vs, grad_y, grad_vs, total)
+    outputs_back(values, maps + input_map * inputs, output_map, states, grad_y, grad_states, total)
     work = 3 * time * unfolds * (synapses + units)
     for code, pieces, some in rows.work():
         found = np.zeros((min(SETS, pieces), len(values)), u.dtype)
         each_row(code.backward_rows, len(found), (some.stop or rows.alone) * work, len(found), u[some], timespans[some],
-                 values, wires, synapses, unfolds, positive, input_map, parts,
-                 tape[rows.frame_together(v, parts) * frames if code is single else 0:], grad_vs[some], grad_u[some],
-                 grad_timespans[some], grad_v[some], found)
+                 values, matrix, wires, synapses, unfolds, positive, input_map, parts,
+                 tape[rows.frame_together(units, parts) * frames if code is single else 0:],
+                 tape[rows.frame(units, parts) * frames + (some.start or 0) * time * length:], grad_states[some],
+                 grad_u[some], grad_timespans[some], grad_state[some], grad_memory_u[some], sums[some].reshape(-1), found)
         for some_sums in found:
             total += some_sums
     inputs_back(values, maps, input_map, u, grad_u, total)
     acting_back(values, units, synapses, every - synapses, positive, total)
-    return grad_u, grad_timespans, grad_v, total, None
+    if memory:
+        grad_u += grad_memory_u
+        bias, before = sums.reshape(-1, sums.shape[2]).sum(0), before_steps(state, states, units)
+        of_memory = np.concatenate([part.ravel() for part in memory_gradient(sums, bias, u, before)])
+        total[len(total) - len(of_memory):] = of_memory
+    return grad_u, grad_timespans, grad_state, total, None
 
 
 ltc = make_op("ltc", reference, shapes, forward, backward, kept=1)

@@ -23,44 +23,47 @@ def lstm(weights: tuple[Tensor, Tensor, Tensor], h: Tensor, c: Tensor, x: Tensor
     return torch.tanh(c) * torch.sigmoid(out), c
 
 
-def memory_size(inputs: int, c: Any) -> int:
-    """Number of all weights; none where c is (batch, 0)."""
-    units = c.shape[1]
-    return GATES * units * (inputs + 1 + units)
+def memory_size(inputs: int, units: int, memory: bool) -> int:
+    """Number of all weights, if there are any."""
+    return GATES * units * (inputs + 1 + units) if memory else 0
 
 
-def split_memory(memory: Any, inputs: int, units: int) -> tuple[Any, Any, Any]:
-    """The weights that `lstm` takes, from all in one vector."""
-    rows, recurrent = GATES * units, GATES * units * (inputs + 1)
-    return (memory[:rows * inputs].reshape(rows, inputs), memory[rows * inputs:recurrent],
-            memory[recurrent:].reshape(rows, units))
+def split_memory(weights: Any, inputs: int, units: int) -> tuple[Any, Any, Any]:
+    """The weights that `lstm` takes, from a vector that ends with them."""
+    rows = GATES * units
+    memory = weights[len(weights) - memory_size(inputs, units, True):]
+    return (memory[:rows * inputs].reshape(rows, inputs), memory[rows * inputs:rows * (inputs + 1)],
+            memory[rows * (inputs + 1):].reshape(rows, units))
 
 
-def kept_length(c: Any) -> int:
-    """Length of a frame of the tape of `_memory_rows`."""
-    return KEPT * padded(c.shape[1], c)
+def kept_length(units: int, memory: bool, like: Any) -> int:
+    """Length of a frame of the tape of `_memory_rows`, if there is a memory."""
+    return KEPT * padded(units, like) if memory else 0
 
 
-def memory_matrix(memory: np.ndarray, inputs: int, units: int, back: bool) -> np.ndarray:
-    """As `_memory_rows.memory_forward` or `memory_back` takes it, flat."""
-    columns, recurrent, bias = GATES * padded(units, memory), GATES * units * (inputs + 1), GATES * units * inputs
+def memory_matrix(weights: np.ndarray, inputs: int, units: int, memory: bool, back: bool) -> np.ndarray:
+    """As `_memory_rows.memory_forward` or `memory_back` takes it, from a vector that ends with it; empty without one."""
+    if not memory:
+        return weights[:0]
+    columns, start = GATES * padded(units, weights), len(weights) - memory_size(inputs, units, True)
+    bias, recurrent = start + GATES * units * inputs, start + GATES * units * (inputs + 1)
     if back:
-        across = padded(inputs + units, memory)
-        matrix = in_line(columns * across, dtype=memory.dtype, make=np.zeros)
-        spread(memory, 0, GATES, units, inputs, matrix, 0, across, 1)
-        spread(memory, recurrent, GATES, units, units, matrix, inputs, across, 1)
+        across = padded(inputs + units, weights)
+        matrix = in_line(columns * across, dtype=weights.dtype, make=np.zeros)
+        spread(weights, start, GATES, units, inputs, matrix, 0, across, 1)
+        spread(weights, recurrent, GATES, units, units, matrix, inputs, across, 1)
     else:
         end = (inputs + units) * columns
-        matrix = in_line(end + columns, dtype=memory.dtype, make=np.zeros)
-        spread(memory, 0, GATES, units, inputs, matrix, 0, 1, columns)
-        spread(memory, recurrent, GATES, units, units, matrix, inputs * columns, 1, columns)
-        spread(memory, bias, GATES, units, 1, matrix, end, 1, 1)
+        matrix = in_line(end + columns, dtype=weights.dtype, make=np.zeros)
+        spread(weights, start, GATES, units, inputs, matrix, 0, 1, columns)
+        spread(weights, recurrent, GATES, units, units, matrix, inputs * columns, 1, columns)
+        spread(weights, bias, GATES, units, 1, matrix, end, 1, 1)
         matrix[end:].reshape(GATES, -1)[FORGET] += 1
     return matrix
 
 
-def memory_gradient(sums: np.ndarray, bias: np.ndarray, x: np.ndarray, before: np.ndarray) -> np.ndarray:
-    """Gradient of all weights in one vector.
+def memory_gradient(sums: np.ndarray, bias: np.ndarray, x: np.ndarray, before: np.ndarray) -> list[np.ndarray]:
+    """Gradients of the weights that `split_memory` gives.
 
     Args:
         sums: (batch, time, gates of padded units), gradients of the sums of all frames.
@@ -69,13 +72,13 @@ def memory_gradient(sums: np.ndarray, bias: np.ndarray, x: np.ndarray, before: n
     """
     inputs, units = x.shape[2], before.shape[2]
     product = matrix_gradient(sums, np.concatenate([x, before], 2), GATES, units)
-    parts = [product[:, :, :inputs], bias.reshape(GATES, -1)[:, :units], product[:, :, inputs:]]
-    return np.concatenate([part.ravel() for part in parts])
+    return [product[:, :, :inputs], bias.reshape(GATES, -1)[:, :units], product[:, :, inputs:]]
 
 
-def before_steps(start: np.ndarray, states: np.ndarray) -> np.ndarray:
-    """The states before every step, (batch, time, units), from the first one and those after every step."""
-    return np.concatenate([start[:, None], states[:, :-1]], 1) if states.shape[1] else states
+def before_steps(start: np.ndarray, states: np.ndarray, units: int) -> np.ndarray:
+    """The states of the first units before every step, (batch, time, units), from the first and those after every step."""
+    before = np.concatenate([start[:, None], states[:, :-1]], 1) if states.shape[1] else states
+    return before[:, :, :units]
 
 
 def shown(tape: np.ndarray, units: int) -> np.ndarray:

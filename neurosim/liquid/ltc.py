@@ -160,12 +160,12 @@ class LTC(_Liquid):
             values = torch.cat([own[name] if name in own else getattr(self, name) for name in self._values])
 
             def cell(x: Tensor, v: Tensor, c: Tensor | None, timespans: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
-                return *ltc_network(values, self._wires, self._synapses, v, x, timespans, unfolds=self.ode_unfolds,
-                                    epsilon=self.epsilon, positive=POSITIVE[self.positive],
-                                    input_map=MAPPINGS[self.input_mapping], output_map=MAPPINGS[self.output_mapping],
-                                    outputs=self.outputs), None
+                return ltc_network(values, self._wires, self._synapses, v, x, timespans, unfolds=self.ode_unfolds,
+                                   epsilon=self.epsilon, positive=POSITIVE[self.positive],
+                                   input_map=MAPPINGS[self.input_mapping], output_map=MAPPINGS[self.output_mapping],
+                                   outputs=self.outputs, memory=memory, c=c)
 
-            return cell if memory is None else frame_by_frame(cell, memory)
+            return cell
         p, wires, solve = self.acting(), self.wires, SOLVERS[self.solver]
 
         def explicit(x: Tensor, v: Tensor, c: Tensor | None, timespans: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:

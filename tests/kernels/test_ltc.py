@@ -18,6 +18,7 @@ from neurosim.kernels._jit import VECTOR, compiled
 from neurosim.kernels._lanes import EXACT, lanes, vload, vlogistic2, vstore
 from neurosim.kernels._ltc_values import SOFTPLUS, act
 from neurosim.kernels.ltc import SETS, ltc
+from neurosim.kernels.memory import memory_size
 
 Args = list[Any]
 
@@ -26,7 +27,8 @@ SYNAPSES = 5  # its place among the arguments
 
 
 def arguments(batch: int, time: int, inputs: int, units: int, density: float, seed: int,
-              dtype: torch.dtype = torch.float64, positive: int = 0, maps: tuple[int, int] = (2, 2)) -> Args:
+              dtype: torch.dtype = torch.float64, positive: int = 0, maps: tuple[int, int] = (2, 2),
+              memory: bool = False) -> Args:
     """Random tensors; each possible synapse exists with probability `density`."""
     g = torch.Generator().manual_seed(seed)
 
@@ -46,11 +48,12 @@ def arguments(batch: int, time: int, inputs: int, units: int, density: float, se
     sensory_wires, sensory_values = synapses(inputs)
     outputs = units // 2
     parts = [conductances(units), uniform(-0.2, 0.2, units), uniform(0.4, 0.6, units), *values, *sensory_values,
-             uniform(0.5, 1.5, inputs * maps[0]), uniform(-1.5, 1.5, outputs * maps[1])]
+             uniform(0.5, 1.5, inputs * maps[0]), uniform(-1.5, 1.5, outputs * maps[1]),
+             uniform(-0.6, 0.6, memory_size(inputs, units, memory))]
     spans = uniform(0, 2, batch, time)
     spans[:, ::3] = 0
-    return [uniform(-2, 2, batch, time, inputs), spans, uniform(-1, 1, batch, units), torch.cat(parts),
-            torch.cat([wires, sensory_wires], 1), wires.shape[1], 3, 1e-3, positive, *maps, outputs]
+    return [uniform(-2, 2, batch, time, inputs), spans, uniform(-1, 1, batch, 2 * units if memory else units), torch.cat(parts),
+            torch.cat([wires, sensory_wires], 1), wires.shape[1], 3, 1e-3, positive, *maps, outputs, memory]
 
 
 def gradients(function: Any, args: Args, weight: Tensor, keep: int) -> tuple[list[Tensor], list[Tensor]]:
@@ -81,11 +84,11 @@ def check(args: Args, keep: int = 3) -> None:
 
 @given(batch=st.integers(0, 40), time=st.integers(0, 4), inputs=st.integers(1, 20), units=st.integers(1, 40),
        density=st.sampled_from([0.0, 0.2, 0.7, 1.0]), seed=st.integers(0, 1000), keep=st.sampled_from([0, 2, 3]),
-       positive=st.integers(0, 2), maps=st.tuples(st.integers(0, 2), st.integers(0, 2)))
-@settings(max_examples=60)
+       positive=st.integers(0, 2), maps=st.tuples(st.integers(0, 2), st.integers(0, 2)), memory=st.booleans())
+@settings(max_examples=80)
 def test_the_same_as_the_reference(batch: int, time: int, inputs: int, units: int, density: float, seed: int, keep: int,
-                                   positive: int, maps: tuple[int, int]) -> None:
-    check(arguments(batch, time, inputs, units, density, seed, positive=positive, maps=maps), keep)
+                                   positive: int, maps: tuple[int, int], memory: bool) -> None:
+    check(arguments(batch, time, inputs, units, density, seed, positive=positive, maps=maps, memory=memory), keep)
 
 
 @pytest.mark.parametrize("wide", [True, False])
@@ -108,11 +111,11 @@ def test_softplus_to_the_last_place() -> None:
         np.testing.assert_allclose(into, exact.astype(np.float64), rtol=4 * float(np.finfo(dtype).eps), atol=tiny)
 
 
-@pytest.mark.parametrize("positive", [0, 1])
-@pytest.mark.parametrize("batch", [1, 9])
+@pytest.mark.parametrize(("batch", "positive", "memory"),
+                         [(1, 0, False), (1, 1, False), (9, 0, False), (9, 1, False), (1, 1, True), (VECTOR // 16, 0, True)])
 @pytest.mark.parametrize("wrt", range(4))
-def test_gradients_are_those_of_differences(batch: int, wrt: int, positive: int) -> None:
-    args = arguments(batch, 2, 2, 4, 0.6, 3, positive=positive)
+def test_gradients_are_those_of_differences(batch: int, wrt: int, positive: int, memory: bool) -> None:
+    args = arguments(batch, 2, 2, 4, 0.6, 3, positive=positive, memory=memory)
     args[1] = args[1] + 0.1  # differences need room on both sides of a time span
 
     def function(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -139,10 +142,29 @@ def test_the_number_of_threads_does_not_change_one_bit(dtype: torch.dtype) -> No
     assert all(torch.equal(a, b) for a, b in zip([*one[0], *one[1]], [*two[0], *two[1]], strict=True))
 
 
+def test_the_number_of_threads_does_not_change_a_network_with_memory() -> None:
+    args = arguments(85, 20, 3, 24, 0.8, 1, torch.float32, memory=True)
+    weight = torch.ones(85, 20, 48)
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        one = gradients(ltc, args, weight, 3)
+        torch.set_num_threads(2)
+        two = gradients(ltc, args, weight, 3)
+    finally:
+        torch.set_num_threads(threads)
+    own = len(args[3]) - memory_size(3, 24, True)
+    *first, values = [*one[0], *one[1]]
+    *second, others = [*two[0], *two[1]]
+    assert all(map(torch.equal, first, second)) and torch.equal(values[:own], others[:own])
+    torch.testing.assert_close(values[own:], others[own:])  # torch's own product of matrices, which may differ
+
+
 @pytest.mark.parametrize("batch", [1, 16])
-def test_a_row_on_its_own_gives_the_same(batch: int) -> None:
+@pytest.mark.parametrize("memory", [False, True], ids=["plain", "mixed"])
+def test_a_row_on_its_own_gives_the_same(batch: int, memory: bool) -> None:
     """Vectors over sequences and over neurons add in other orders: equal to rounding."""
-    args = arguments(batch, 6, 3, 17, 0.5, 2)
+    args = arguments(batch, 6, 3, 17, 0.5, 2, memory=memory)
     whole, _, _ = ltc(*args, False)
     for row in range(batch):
         alone, _, _ = ltc(*(x[row:row + 1] for x in args[:3]), *args[3:], False)
@@ -196,9 +218,10 @@ def test_logistic_function(dtype: type) -> None:
     assert 0 <= y[1] <= 2 * np.finfo(dtype).tiny and 0 <= y[3] <= 2 * np.finfo(dtype).tiny
 
 
-def test_the_operator_is_well_formed() -> None:
+@pytest.mark.parametrize("memory", [False, True], ids=["plain", "mixed"])
+def test_the_operator_is_well_formed(memory: bool) -> None:
     args = [x.requires_grad_() if isinstance(x, Tensor) and x.is_floating_point() else x
-            for x in arguments(5, 3, 2, 6, 0.5, 0)]
+            for x in arguments(5, 3, 2, 6, 0.5, 0, memory=memory)]
     torch.library.opcheck(ltc.operator, (*args, True))
 
 
@@ -223,7 +246,7 @@ def test_what_does_not_fit_is_refused() -> None:
                                (4, args[4] + 1, r"sources below 4 \(neurons\) and 2 \(inputs\)"),
                                (4, args[4].flip(1), "targets must be sorted and below 4"),
                                (5, 99, "with 99 of 24 synapses"),
-                               (11, 5, "arrays do not fit each other")]:
+                               (11, 5, "arrays do not fit each other"), (12, True, "arrays do not fit each other")]:
         broken = copy.copy(args)
         broken[index] = wrong
         with pytest.raises(InputError, match=text):

@@ -14,7 +14,7 @@ from ....functional.memory import LSTMWeights
 from ....kernels._ltc_values import AS_IT_IS, SOFTPLUS
 from ....kernels._op import transformed
 from ....kernels.ltc import positive_values
-from ....liquid._scan import Cell, frame_by_frame
+from ....liquid._scan import Cell
 from ....liquid._start import ltc_start
 from .. import wirings
 from ._sequence import one_step
@@ -140,11 +140,11 @@ class LTCCell(Wired, nn.Module):
         def cell(x: Tensor, v: Tensor, c: Tensor | None, timespans: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
             values = whole if x.dtype == whole.dtype else whole.to(x.dtype)
             maps = [len(MAPPINGS.get(mapping, ())) for mapping in (self._input_mapping, self._output_mapping)]
-            return *ltc_network(values, self._wires, self._synapses, v, x, timespans, unfolds=self._ode_unfolds,
-                                epsilon=self._epsilon, positive=kind, input_map=maps[0], output_map=maps[1],
-                                outputs=self._motor_size), None
+            return ltc_network(values, self._wires, self._synapses, v, x, timespans, unfolds=self._ode_unfolds,
+                               epsilon=self._epsilon, positive=kind, input_map=maps[0], output_map=maps[1],
+                               outputs=self._motor_size, memory=memory, c=c)
 
-        return cell if memory is None else frame_by_frame(cell, memory)
+        return cell
 
     def _masked(self, name: str, value: Tensor) -> Tensor:
         if name not in ("w", "sensory_w"):
