@@ -49,9 +49,9 @@ vgather = Primitive("vgather", "vgather(array, base, indices, index, same): arra
                     "int32 array `indices`; `same` tells that they are all equal.")
 vsum = Primitive("vsum", "vsum(vector): sum of its lanes, a number.")
 vadd_sums = Primitive("vadd_sums", "vadd_sums(array, index, a, b, c, d): adds the sums of four vectors to numbers.")
-vtranspose = Primitive("vtranspose", "vtranspose(target, out, out_step, source, start, step): as many vectors as a vector has "
-                       "lanes; target[out + j * out_step + i] = source[start + i * step + j].")
-vconstant = Primitive("vconstant", "vconstant(array, number): the number in every lane, in the array's dtype.")
+vtranspose = Primitive("vtranspose", "vtranspose(target, out, out_step, source, start, step, registers=1): as many vectors as "
+                       "a vector has lanes; target[out + j * out_step + i] = source[start + i * step + j].")
+vconstant = Primitive("vconstant", "vconstant(array, number, registers=1): the number in every lane, in the array's dtype.")
 vmax = Primitive("vmax", "vmax(a, b): the larger one; a where it is NaN.")
 vsign = Primitive("vsign", "vsign(a): -1, 0 or 1.")
 vpower2 = Primitive("vpower2", "vpower2(a): 2**a as a normal number, to a few units in the last place; NaN stays NaN.")

@@ -18,42 +18,49 @@ from __future__ import annotations
 
 from typing import Any
 
-from ._jit import compiled
+from ._jit import VECTOR, compiled
 from ._lanes import EXACT, lanes, vconstant, vectors, vload, vsplat, vstore, vsum, vtranspose
 
 X, Y, G, D, ADJOINT = range(5)
 STEP = 5
 FIRST = 2 * STEP  # where position 0 is
+LINE = 64 // VECTOR  # registers of a vector: columns are read and written in whole lines of the cache
+
+
+@compiled(allocates=False)
+def lines(w: Any) -> int:
+    """How many lines a panel takes: numbers in a vector."""
+    return lanes(w) * LINE
 
 
 @compiled
 def make_panel(longest: int, like: Any) -> Any:
     """A panel for lines of up to `longest` pixels, of the dtype of the array `like`."""
-    return vectors((longest + 4) * STEP * lanes(like), like)
+    return vectors((longest + 4) * STEP * lines(like), like)
 
 
 @compiled(fastmath=EXACT, allocates=False)
 def get(w: Any, place: int) -> Any:
     """The vector at a place."""
-    return vload(w, place * lanes(w))
+    return vload(w, place * lines(w), LINE)
 
 
 @compiled(fastmath=EXACT, allocates=False)
 def put(w: Any, place: int, vector: Any) -> None:
     """Writes the vector at a place."""
-    vstore(w, place * lanes(w), vector)
+    vstore(w, place * lines(w), vector)
 
 
 @compiled(allocates=False)
 def load_rows(w: Any, slot: int, flat: Any, offset: int, first: int, height: int, width: int) -> None:
     """Puts the rows from `first` on of the frame that starts at `offset` into a slot; absent ones are zero."""
-    size = lanes(w)
+    size = lines(w)
     count, start, step = min(size, height - first), offset + first * width, STEP * size
     whole = width // size * size if count == size else 0
     for i in range(0, whole, size):
-        vtranspose(w, (FIRST + i * STEP + slot) * size, step, flat, start + i, width)
+        vtranspose(w, (FIRST + i * STEP + slot) * size, step, flat, start + i, width, LINE)
     for i in range(whole, width):
-        put(w, FIRST + i * STEP + slot, vconstant(w, 0.0))
+        put(w, FIRST + i * STEP + slot, vconstant(w, 0.0, LINE))
         for lane in range(count):
             w[(FIRST + i * STEP + slot) * size + lane] = flat[start + lane * width + i]
 
@@ -61,11 +68,11 @@ def load_rows(w: Any, slot: int, flat: Any, offset: int, first: int, height: int
 @compiled(allocates=False)
 def store_rows(w: Any, slot: int, flat: Any, offset: int, first: int, height: int, width: int) -> None:
     """The reverse of `load_rows`."""
-    size = lanes(w)
+    size = lines(w)
     count, start, step = min(size, height - first), offset + first * width, STEP * size
     whole = width // size * size if count == size else 0
     for i in range(0, whole, size):
-        vtranspose(flat, start + i, width, w, (FIRST + i * STEP + slot) * size, step)
+        vtranspose(flat, start + i, width, w, (FIRST + i * STEP + slot) * size, step, LINE)
     for i in range(whole, width):
         for lane in range(count):
             flat[start + lane * width + i] = w[(FIRST + i * STEP + slot) * size + lane]
@@ -74,14 +81,14 @@ def store_rows(w: Any, slot: int, flat: Any, offset: int, first: int, height: in
 @compiled(allocates=False)
 def load_columns(w: Any, slot: int, flat: Any, offset: int, first: int, height: int, width: int) -> None:
     """Puts the columns from `first` on into a slot; absent ones are zero."""
-    size = lanes(w)
+    size = lines(w)
     count = min(size, width - first)
     for i in range(height):
         start, place = offset + i * width + first, FIRST + i * STEP + slot
         if count == size:
-            put(w, place, vload(flat, start))
+            put(w, place, vload(flat, start, LINE))
         else:
-            put(w, place, vconstant(w, 0.0))
+            put(w, place, vconstant(w, 0.0, LINE))
             for lane in range(count):
                 w[place * size + lane] = flat[start + lane]
 
@@ -89,7 +96,7 @@ def load_columns(w: Any, slot: int, flat: Any, offset: int, first: int, height: 
 @compiled(allocates=False)
 def store_columns(w: Any, slot: int, flat: Any, offset: int, first: int, height: int, width: int) -> None:
     """The reverse of `load_columns`."""
-    size = lanes(w)
+    size = lines(w)
     count = min(size, width - first)
     for i in range(height):
         start, place = offset + i * width + first, FIRST + i * STEP + slot
@@ -110,11 +117,11 @@ def course(n: int, shift: int) -> tuple[int, int]:
 def half(w: Any, n: int, taps: Any, shift: int, add: bool) -> None:
     """One half of the filter over n positions, x -> y; adds to y or replaces it."""
     origin, step = course(n, shift)
-    p, q, e = vsplat(taps, 2 * shift), vsplat(taps, 2 * shift + 1), vsplat(taps, 4)
+    p, q, e = vsplat(taps, 2 * shift, LINE), vsplat(taps, 2 * shift + 1, LINE), vsplat(taps, 4, LINE)
     border = get(w, origin + X)
     put(w, origin + X - step, border)
     put(w, origin + X - 2 * step, border)
-    u, y, before = vsplat(taps, 5 + 2 * shift) * border, vsplat(taps, 6 + 2 * shift) * border, border
+    u, y, before = vsplat(taps, 5 + 2 * shift, LINE) * border, vsplat(taps, 6 + 2 * shift, LINE) * border, border
     for j in range(n):
         here = origin + j * step
         source = get(w, here + X - shift * step)
@@ -131,8 +138,8 @@ def half_adjoint(w: Any, n: int, taps: Any, shift: int, add: bool) -> tuple[Any,
     Returns the sums of the two adjoint states beyond the border, where they decay.
     """
     origin, step = course(n, shift)
-    p, q, e = vsplat(taps, 2 * shift), vsplat(taps, 2 * shift + 1), vsplat(taps, 4)
-    zero, one = vconstant(w, 0.0), vconstant(w, 1.0)
+    p, q, e = vsplat(taps, 2 * shift, LINE), vsplat(taps, 2 * shift + 1, LINE), vsplat(taps, 4, LINE)
+    zero, one = vconstant(w, 0.0, LINE), vconstant(w, 1.0, LINE)
     put(w, origin + n * step + ADJOINT, zero)
     put(w, origin + (n + 1) * step + ADJOINT, zero)
     u, v = zero, zero
@@ -159,11 +166,11 @@ def half_adjoint(w: Any, n: int, taps: Any, shift: int, add: bool) -> tuple[Any,
 def half_gradient(w: Any, n: int, taps: Any, shift: int, u: Any, v: Any, gradient: Any) -> None:
     """Adds the gradient of p, q and e to `gradient`, after `half` (y alone) and `half_adjoint`, which returned u and v."""
     origin, step = course(n, shift)
-    e, border = vsplat(taps, 4), get(w, origin + X)
-    outside = vsplat(taps, 6 + 2 * shift) * border
+    e, border = vsplat(taps, 4, LINE), get(w, origin + X)
+    outside = vsplat(taps, 6 + 2 * shift, LINE) * border
     put(w, origin - step + Y, outside)
     by_p, by_q, by_e = v * border, v * border, u * outside
-    u = vconstant(w, 0.0)
+    u = vconstant(w, 0.0, LINE)
     for j in range(n - 1, -1, -1):
         here = origin + j * step
         source, v = here + X - shift * step, get(w, here + ADJOINT)

@@ -133,9 +133,10 @@ def vprefetch(typingctx: Any, array: Any, index: Any) -> Any:
     return types.void(array, types.intp), emit
 
 
-@intrinsic
-def vtranspose(typingctx: Any, target: Any, out: Any, out_step: Any, source: Any, start: Any, step: Any) -> Any:
-    kind = Vector(target.dtype).llvm()
+@intrinsic(prefer_literal=True)
+def vtranspose(typingctx: Any, target: Any, out: Any, out_step: Any, source: Any, start: Any, step: Any,
+               registers: Any = 1) -> Any:
+    kind = Vector(target.dtype, registers).llvm()
     count, align = kind.count, target.dtype.bitwidth // 8
 
     def emit(context: Any, builder: Any, sig: Any, args: Any) -> Any:
@@ -156,7 +157,7 @@ def vtranspose(typingctx: Any, target: Any, out: Any, out_step: Any, source: Any
             builder.store(rows[row], pointer(0, row), align=align)
         return context.get_dummy_value()
 
-    return types.void(target, types.intp, types.intp, source, types.intp, types.intp), emit
+    return types.void(target, types.intp, types.intp, source, types.intp, types.intp, _kind(registers)), emit
 
 
 @intrinsic(prefer_literal=True)
@@ -321,12 +322,12 @@ def vsign(typingctx: Any, value: Any) -> Any:
     return value(value), emit
 
 
-@intrinsic
-def vconstant(typingctx: Any, array: Any, value: Any) -> Any:
-    vector = Vector(array.dtype)
+@intrinsic(prefer_literal=True)
+def vconstant(typingctx: Any, array: Any, value: Any, registers: Any = 1) -> Any:
+    vector = Vector(array.dtype, registers)
 
     def emit(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         return _splat(builder, context.cast(builder, args[1], types.float64, array.dtype), vector.lanes)
 
-    return vector(array, types.float64), emit
+    return vector(array, types.float64, _kind(registers)), emit
 

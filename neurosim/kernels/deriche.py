@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from ._jit import compiled
-from ._lanes import lanes
 from ._op import make_op
 from ._panel import (
     D,
@@ -22,6 +21,7 @@ from ._panel import (
     Y,
     adjoint_panel,
     gradient_panel,
+    lines,
     load_columns,
     load_rows,
     make_panel,
@@ -52,11 +52,11 @@ def smooth_frame(flat: Any, offset: int, height: int, width: int, taps: Any, wor
     """Smooths in place the frame (height, width) that starts at `offset` of the flat array: rows first, then columns."""
     if taps[4] == 0.0:  # no filtering: the identity, also for what is not finite
         return
-    for first in range(0, height, lanes(work)):
+    for first in range(0, height, lines(work)):
         load_rows(work, X, flat, offset, first, height, width)
         smooth_panel(work, width, taps)
         store_rows(work, Y, flat, offset, first, height, width)
-    for first in range(0, width, lanes(work)):
+    for first in range(0, width, lines(work)):
         load_columns(work, X, flat, offset, first, height, width)
         smooth_panel(work, height, taps)
         store_columns(work, Y, flat, offset, first, height, width)
@@ -67,11 +67,11 @@ def smooth_frame_adjoint(flat: Any, offset: int, height: int, width: int, taps: 
     """Replaces in place the gradient of the smoothed frame by that of the frame."""
     if taps[4] == 0.0:
         return
-    for first in range(0, width, lanes(work)):
+    for first in range(0, width, lines(work)):
         load_columns(work, G, flat, offset, first, height, width)
         adjoint_panel(work, height, taps)
         store_columns(work, D, flat, offset, first, height, width)
-    for first in range(0, height, lanes(work)):
+    for first in range(0, height, lines(work)):
         load_rows(work, G, flat, offset, first, height, width)
         adjoint_panel(work, width, taps)
         store_rows(work, D, flat, offset, first, height, width)
@@ -87,16 +87,16 @@ def smooth_frame_gradient(flat: Any, offset: int, source: Any, source_offset: in
     if taps[4] == 0.0:  # the identity does not depend on sigma
         return
     middle[:] = source[source_offset:source_offset + height * width]
-    for first in range(0, height, lanes(work)):
+    for first in range(0, height, lines(work)):
         load_rows(work, X, middle, 0, first, height, width)
         smooth_panel(work, width, taps)
         store_rows(work, Y, middle, 0, first, height, width)
-    for first in range(0, width, lanes(work)):
+    for first in range(0, width, lines(work)):
         load_columns(work, X, middle, 0, first, height, width)
         load_columns(work, G, flat, offset, first, height, width)
         gradient_panel(work, height, taps, gradient)
         store_columns(work, D, flat, offset, first, height, width)
-    for first in range(0, height, lanes(work)):
+    for first in range(0, height, lines(work)):
         load_rows(work, X, source, source_offset, first, height, width)
         load_rows(work, G, flat, offset, first, height, width)
         gradient_panel(work, width, taps, gradient)
