@@ -8,7 +8,6 @@ The equation of every neuron j, with synapses from neurons i and inputs k, s the
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -16,9 +15,11 @@ from torch import Tensor
 
 from .._errors import ParameterError
 from ..kernels._ltc_values import AS_IT_IS, NO_MAP
-from ..kernels.ltc import drive, ltc
+from ..kernels.ltc import drive, kept_parts, ltc
 from .memory import LSTMWeights
 from .timespans import elapsed
+
+SOLVERS = {"semi_implicit": 0, "euler": 1, "rk4": 4}  # the order of the explicit ones
 
 
 class LTCParams(NamedTuple):
@@ -97,17 +98,19 @@ def ltc_scan(p: LTCParams, wires: Wires, state: LTCState, u: Tensor, timespans: 
     if unfolds < 1:
         raise ParameterError("ltc_scan", "unfolds", "must be at least 1", unfolds)
     timespans = elapsed(timespans, u.shape[0], u.shape[1], u, "ltc_scan")
-    vs = SOLVERS[solver](p, wires, state.v, u, timespans, unfolds, epsilon)
+    vs, _, _ = ltc_network(torch.cat(p), wires.joined(), len(wires.source), state.v, u, timespans, unfolds=unfolds,
+                           epsilon=epsilon, solver=solver)
     return vs, LTCState(vs[:, -1].clone() if vs.shape[1] else state.v)  # a view would hold the whole chunk
 
 
 def ltc_network(values: Tensor, wires: Tensor, synapses: int, v: Tensor, u: Tensor, timespans: Tensor, *, unfolds: int = 6,
-                epsilon: float = 1e-8, positive: int = AS_IT_IS, input_map: int = NO_MAP, output_map: int = NO_MAP,
-                outputs: int = 0, memory: LSTMWeights | None = None,
+                epsilon: float = 1e-8, solver: str = "semi_implicit", positive: int = AS_IT_IS, input_map: int = NO_MAP,
+                output_map: int = NO_MAP, outputs: int = 0, memory: LSTMWeights | None = None,
                 c: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor | None]:
-    """A network with its maps by the semi-implicit solver, from free values: what the kernel `neurosim.kernels.ltc` does.
+    """A network with its maps, from free values: what the kernel `neurosim.kernels.ltc` does.
 
     Args:
+        solver: as for `ltc_scan`.
         memory, c: weights of an LSTM that comes before the network in every step, as `functional.memory.lstm_step` takes
             them, and its state before the first step, (batch, units).
         The others as in `kernels.ltc.reference`.
@@ -116,58 +119,13 @@ def ltc_network(values: Tensor, wires: Tensor, synapses: int, v: Tensor, u: Tens
     state = v if c is None else torch.cat([v, c], 1)
     if memory is not None:
         values = torch.cat([values, *(weight.reshape(-1) for weight in memory)])
-    keep = 0  # what is kept is for the backward pass of the compiled code
-    if torch.is_grad_enabled() and u.device.type == "cpu":
-        if timespans.requires_grad:
-            keep = 3
-        elif values.requires_grad or state.requires_grad or u.requires_grad:
-            keep = 2
+    order, keep = SOLVERS[solver], 0
+    if (torch.is_grad_enabled() and u.device.type == "cpu"
+            and (timespans.requires_grad or values.requires_grad or state.requires_grad or u.requires_grad)):
+        keep = kept_parts(order, timespans.requires_grad)  # for the backward pass of the compiled code
     states, y, _ = ltc(u, timespans, state, values, wires, synapses, unfolds, epsilon, positive, input_map, output_map, outputs,
-                       memory is not None, keep)
+                       memory is not None, order, keep)
     return (states, y, None) if c is None else (states[:, :, :v.shape[1]], y, states[:, :, v.shape[1]:])
-
-
-def _semi_implicit(p: LTCParams, wires: Wires, v: Tensor, u: Tensor, timespans: Tensor, unfolds: int,
-                   epsilon: float) -> Tensor:
-    return ltc_network(torch.cat(p), wires.joined(), len(wires.source), v, u, timespans, unfolds=unfolds, epsilon=epsilon)[0]
-
-
-def _euler(f: Callable[[Tensor], Tensor], v: Tensor, h: Tensor) -> Tensor:
-    return v + h * f(v)
-
-
-def _rk4(f: Callable[[Tensor], Tensor], v: Tensor, h: Tensor) -> Tensor:
-    k1 = f(v)
-    k2 = f(v + h / 2 * k1)
-    k3 = f(v + h / 2 * k2)
-    k4 = f(v + h * k3)
-    return v + h / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
-
-
-def _explicit(advance: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """The scan that takes sub-steps with an explicit solver."""
-
-    def scan(p: LTCParams, wires: Wires, v: Tensor, u: Tensor, timespans: Tensor, unfolds: int,
-             epsilon: float) -> Tensor:
-        synapses, sensory = pack(p)
-        vs = []
-        for x, timespan in zip(u.unbind(1), timespans.unbind(1), strict=True):
-            n0, d0 = drive(x, sensory, wires.sensory_source, wires.sensory_target, v.shape[1])
-
-            def slope(v: Tensor, n0: Tensor = n0, d0: Tensor = d0) -> Tensor:
-                n, d = drive(v, synapses, wires.source, wires.target, v.shape[1])
-                return (p.gleak * (p.vleak - v) + n + n0 - v * (d + d0)) / p.cm
-
-            for _ in range(unfolds):
-                v = advance(slope, v, timespan[:, None] / unfolds)
-            vs.append(v)
-        return torch.stack(vs, 1) if vs else v.new_zeros(v.shape[0], 0, v.shape[1])
-
-    return scan
-
-
-SOLVERS: dict[str, Callable[..., Tensor]] = {"semi_implicit": _semi_implicit, "euler": _explicit(_euler),
-                                             "rk4": _explicit(_rk4)}
 
 
 def ltc_time_constants(p: LTCParams, wires: Wires, v: Tensor, u: Tensor) -> Tensor:

@@ -1,55 +1,28 @@
 """Compiled LTC for batches: a vector holds the same neuron of several sequences, one in each lane.
 
-The work is cut into blocks of that many sequences. Synapses are walked in the order of their targets; each needs one
-load of presynaptic potentials and four numbers of its own. See `ltc.reference` for the equations and the arguments.
+The work is cut into blocks of that many sequences. See `ltc.reference` for the equations and the arguments, `_ltc_explicit`
+for the sub-steps of the explicit solvers.
 
 A frame of the tape has up to three parts: the potentials of a block before a sub-step, `inverse`, 1 / (cm + h d), and the
 slope of the potentials, which only the gradient of the time spans needs. With these the backward pass needs neither
-numerators and denominators nor a division.
+numerators and denominators nor a division. Explicit solvers have the first part alone.
 """
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 
 from ._jit import compiled
-from ._lanes import EXACT, clear, lanes, vadd_sums, vconstant, vectors, vload, vlogistic2, vprefetch, vsplat, vstore, vsum
+from ._lanes import EXACT, clear, lanes, vconstant, vectors, vload, vprefetch, vsplat, vstore, vsum
+from ._ltc_explicit import explicit_back, explicit_substep
+from ._ltc_synapses import NUMBERS, add_synapses, backward_inputs, collect, conductance, pack, sensory_drive
 from ._ltc_values import acting, map_outputs, mapping
 from ._memory_rows import remember, remember_back
 from ._rows import LINES, filled
 
-LOG2E = 1 / math.log(2)
-NUMBERS = 4  # kept for a synapse: see `pack`
 WIDE_SUMS = 2**21  # bytes: while they stay in the cache, adding to vectors is faster than adding up their lanes each time
-
-
-@compiled(fastmath=EXACT)
-def pack(values: Any, wires: Any, first: int, units: int, back: bool) -> Any:
-    """Numbers of every synapse side by side, and where the synapses of each neuron start.
-
-    Args:
-        values: w, sigma, mu, erev, (4, synapses).
-        wires: sources and targets; those of these synapses begin at `first`.
-        back: which numbers: a, a mu, w, w erev, or for the backward pass a, mu, erev, w sigma, of each, so that
-            w / (1 + 2**(a (v - mu))) is its conductance.
-    Returns: (synapses * NUMBERS,) numbers; (units + 1,) starts.
-    """
-    count = values.shape[1]
-    packed = np.empty(count * NUMBERS, values.dtype)
-    starts = np.zeros(units + 1, np.int64)
-    slope = values.dtype.type(-LOG2E)
-    for s in range(count):
-        w, sigma, mu, erev = values[0, s], values[1, s], values[2, s], values[3, s]
-        at = s * NUMBERS
-        packed[at], packed[at + 1] = slope * sigma, mu if back else slope * sigma * mu
-        packed[at + 2], packed[at + 3] = (erev, w * sigma) if back else (w, w * erev)
-        starts[wires[1, first + s] + 1] += 1
-    for j in range(units):
-        starts[j + 1] += starts[j]
-    return packed, starts
 
 
 @compiled(fastmath=EXACT)
@@ -89,29 +62,6 @@ def scatter_rows(values: Any, start: int, first: int, columns: int, x: Any) -> N
 
 
 @compiled(fastmath=EXACT, allocates=False)
-def conductance(packed: Any, at: int, before: Any) -> Any:
-    """Open part of the synapse whose numbers begin at `at`, between 0 and 1, at the presynaptic potential `before`."""
-    return vlogistic2(vsplat(packed, at) * before - vsplat(packed, at + 1))
-
-
-@compiled(fastmath=EXACT, allocates=False)
-def sensory_drive(x: Any, packed: Any, starts: Any, wires: Any, wire: int, neurons: Any, epsilon: float, n0: Any,
-                  d0: Any) -> None:
-    """Numerator and denominator of every neuron without its synapses from other neurons: leak and inputs."""
-    width = lanes(x)
-    units = neurons.shape[1]
-    for j in range(units):
-        n = vsplat(neurons, j) * vsplat(neurons, units + j)
-        d = vsplat(neurons, j) + vconstant(x, epsilon)
-        for s in range(starts[j], starts[j + 1]):
-            g = conductance(packed, s * NUMBERS, vload(x, wires[0, wire + s] * width))
-            d = d + vsplat(packed, s * NUMBERS + 2) * g
-            n = n + vsplat(packed, s * NUMBERS + 3) * g
-        vstore(n0, j * width, n)
-        vstore(d0, j * width, d)
-
-
-@compiled(fastmath=EXACT, allocates=False)
 def forward_substep(tape: Any, now: int, then: int, parts: int, h: Any, n0: Any, d0: Any, neurons: Any, packed: Any,
                     starts: Any, wires: Any) -> None:
     """A sub-step from the frame tape[now:], of so many parts, to the one at tape[then:]."""
@@ -137,8 +87,8 @@ def forward_substep(tape: Any, now: int, then: int, parts: int, h: Any, n0: Any,
 
 @compiled(fastmath=EXACT)
 def forward_rows(start: int, stop: int, u: Any, timespans: Any, v0: Any, values: Any, memory: Any, wires: Any,
-                   synapses: int, unfolds: int, epsilon: float, positive: int, input_map: int, output_map: int, parts: int,
-                   frames: int, tape: Any, memory_frames: int, memory_tape: Any, vs: Any, y: Any) -> None:
+                   synapses: int, unfolds: int, epsilon: float, positive: int, input_map: int, output_map: int, method: Any,
+                   parts: int, frames: int, tape: Any, memory_frames: int, memory_tape: Any, vs: Any, y: Any) -> None:
     """Blocks `start` to `stop` of sequences; fills those of vs (batch, time, units) and y (batch, time, outputs).
 
     tape: `frames` frames of `parts` parts for each block, that before the first and that after every sub-step; where these
@@ -152,6 +102,8 @@ def forward_rows(start: int, stop: int, u: Any, timespans: Any, v0: Any, values:
     neurons, of_synapses, of_sensory = acting(values, units, synapses, sensory, positive)
     packed, starts = pack(of_synapses, wires, 0, units, False)
     packed_inputs, input_starts = pack(of_sensory, wires, synapses, units, False)
+    explicit, room = len(method) > 0, len(method) // 2 * units * width
+    points, k, total = vectors(room, u), vectors(room, u), vectors(room, u)
     maps = 3 * units + 4 * (synapses + sensory)
     input_weight = mapping(values, maps, input_map, inputs)
     output_weight = mapping(values, maps + input_map * inputs, output_map, y.shape[2])
@@ -178,63 +130,16 @@ def forward_rows(start: int, stop: int, u: Any, timespans: Any, v0: Any, values:
                         tape[then + j * width + lane] = tape[now + j * width + lane]
             gather_inputs(u, t, input_weight, first, x)
             gather_lengths(timespans, t, unfolds, first, length)
-            sensory_drive(x, packed_inputs, input_starts, wires, synapses, neurons, epsilon, n0, d0)
+            sensory_drive(x, packed_inputs, input_starts, wires, synapses, neurons, 0.0 if explicit else epsilon, n0, d0)
             for done in range(t * substeps + extra, (t + 1) * substeps):
                 now, then = base + done % frames, base + (done + 1) % frames
-                forward_substep(tape, now * size, then * size, parts, length, n0, d0, neurons, packed, starts, wires)
+                if explicit:
+                    explicit_substep(tape, now * size, then * size, length, n0, d0, neurons, packed, starts, wires, method,
+                                     points, k, total)
+                else:
+                    forward_substep(tape, now * size, then * size, parts, length, n0, d0, neurons, packed, starts, wires)
             scatter_rows(tape, (base + (t + 1) * substeps % frames) * size, first, units, vs[:, t])
         map_outputs(vs, output_weight, y, first, min(first + width, rows))
-
-
-@compiled(fastmath=EXACT, allocates=False)
-def add_wide(sums: Any, at: int, a: Any, b: Any, c: Any, d: Any) -> None:
-    """Adds four vectors to the vectors number 4 * at and up."""
-    width = lanes(sums)
-    to = 4 * at * width
-    vstore(sums, to, vload(sums, to) + a)
-    vstore(sums, to + width, vload(sums, to + width) + b)
-    vstore(sums, to + 2 * width, vload(sums, to + 2 * width) + c)
-    vstore(sums, to + 3 * width, vload(sums, to + 3 * width) + d)
-
-
-@compiled(fastmath=EXACT, allocates=False)
-def through_synapse(packed: Any, s: int, before: Any, q: Any, e: Any) -> Any:
-    """Gradients of four sums of a synapse (see `collect`), and of the presynaptic potential `before`.
-
-    q and e are the gradients of the numerator and denominator of the neuron that it ends on.
-    """
-    at = s * NUMBERS
-    apart = before - vsplat(packed, at + 1)
-    g = vlogistic2(vsplat(packed, at) * apart)
-    of_w = vsplat(packed, at + 2) * q + e
-    z = of_w * (g - g * g)
-    return of_w * g, z * apart, z, q * g, z * vsplat(packed, at + 3)
-
-
-@compiled(fastmath=EXACT, allocates=False)
-def add_synapses(first: int, stop: int, packed: Any, wires: Any, wire: int, x: Any, now: int, q: Any, e: Any, grad: Any,
-                 sums: Any, at: int, wide: bool) -> None:
-    """Gradient through the synapses `first` to `stop` of one neuron: adds their four sums, and to `grad`, that of x[now:].
-
-    Args:
-        wires: the source of the first synapse of this kind is wires[0, wire].
-        q, e: as for `through_synapse`.
-        at: number of the sums of the first synapse of this kind.
-        wide: whether a sum has a vector, not a number; decided once, since the loop is as short as it can be.
-    """
-    width = lanes(x)
-    if wide:
-        for s in range(first, stop):
-            i = wires[0, wire + s] * width
-            of_w, of_sigma, of_mu, of_erev, back = through_synapse(packed, s, vload(x, now + i), q, e)
-            add_wide(sums, at + s, of_w, of_sigma, of_mu, of_erev)
-            vstore(grad, i, vload(grad, i) + back)
-    else:
-        for s in range(first, stop):
-            i = wires[0, wire + s] * width
-            of_w, of_sigma, of_mu, of_erev, back = through_synapse(packed, s, vload(x, now + i), q, e)
-            vadd_sums(sums, 4 * (at + s), of_w, of_sigma, of_mu, of_erev)
-            vstore(grad, i, vload(grad, i) + back)
 
 
 @compiled(fastmath=EXACT, allocates=False)
@@ -269,51 +174,16 @@ def backward_substep(tape: Any, now: int, parts: int, h: Any, neurons: Any, pack
                      sums, units, wide)
 
 
-@compiled(fastmath=EXACT, allocates=False)
-def backward_inputs(x: Any, neurons: Any, packed: Any, starts: Any, wires: Any, wire: int, grad_n0: Any, grad_d0: Any,
-                    grad_cm: Any, grad_x: Any, sums: Any, wide: bool) -> None:
-    """From the gradients of numerators and denominators those of the leak, of the inputs and of their synapses."""
-    width = lanes(x)
-    units = neurons.shape[1]
-    clear(grad_x)
-    for j in range(units):
-        q, e = vload(grad_n0, j * width), vload(grad_d0, j * width)
-        of_gleak, of_vleak, of_cm = q * vsplat(neurons, units + j) + e, q * vsplat(neurons, j), vload(grad_cm, j * width)
-        if wide:
-            add_wide(sums, j, of_gleak, of_vleak, of_cm, q)
-        else:
-            vadd_sums(sums, 4 * j, of_gleak, of_vleak, of_cm, q)
-        add_synapses(starts[j], starts[j + 1], packed, wires, wire, x, 0, q, e, grad_x, sums, units + wire, wide)
-
-
-@compiled(fastmath=EXACT)
-def collect(sums: Any, synapses: Any, sensory: Any, units: int, grads: Any) -> None:
-    """Gradients of what acts from the four sums of every neuron and synapse."""
-    for j in range(units):
-        for k in range(3):
-            grads[k * units + j] = sums[j * 4 + k]
-    at, to = units * 4, units * 3
-    for values in (synapses, sensory):
-        count = values.shape[1]
-        for s in range(count):
-            w, sigma = values[0, s], values[1, s]
-            grads[to + s] = sums[at + s * 4]
-            grads[to + count + s] = w * sums[at + s * 4 + 1]
-            grads[to + 2 * count + s] = -w * sigma * sums[at + s * 4 + 2]
-            grads[to + 3 * count + s] = w * sums[at + s * 4 + 3]
-        at, to = at + count * 4, to + count * 4
-
-
 @compiled(fastmath=EXACT)
 def backward_rows(start: int, stop: int, sets: int, u: Any, timespans: Any, values: Any, memory: Any, wires: Any,
-                    synapses: int, unfolds: int, positive: int, input_map: int, parts: int, tape: Any, memory_tape: Any,
-                    grad: Any, grad_u: Any, grad_timespans: Any, grad_v: Any, grad_memory_u: Any, memory_sums: Any,
-                    grads: Any) -> None:
+                    synapses: int, unfolds: int, positive: int, input_map: int, method: Any, parts: int, tape: Any,
+                    memory_tape: Any, grad: Any, grad_u: Any, grad_timespans: Any, grad_v: Any, grad_memory_u: Any,
+                    memory_sums: Any, grads: Any) -> None:
     """Every `sets`-th block of sequences, beginning with `start`, ..., `stop` - 1.
 
-    tape, memory_tape: as `forward_rows` left them, with all frames, of two parts or three. grad: gradient of its `vs`. The
+    tape, memory_tape: as `forward_rows` left them, with all frames. grad: gradient of its `vs`. The
     arguments that follow are filled: grad_u with the gradient of the mapped inputs, grad_memory_u with that of the inputs of
-    the LSTM; grad_timespans with zeros when there are but two parts; memory_sums as in `remember_back`; grads (sets, values)
+    the LSTM; grad_timespans with zeros when there are two parts; memory_sums as in `remember_back`; grads (sets, values)
     with those of what acts, a row for each set of blocks, so that they do not depend on the number of threads.
     """
     width = lanes(u)
@@ -323,6 +193,14 @@ def backward_rows(start: int, stop: int, sets: int, u: Any, timespans: Any, valu
     neurons, of_synapses, of_sensory = acting(values, units, synapses, sensory, positive)
     packed, starts = pack(of_synapses, wires, 0, units, True)
     packed_inputs, input_starts = pack(of_sensory, wires, synapses, units, True)
+    explicit, room = len(method) > 0, len(method) // 2 * units * width
+    forwards, inputs_forwards = packed, packed_inputs
+    if explicit:
+        forwards, _ = pack(of_synapses, wires, 0, units, False)
+        inputs_forwards, _ = pack(of_sensory, wires, synapses, units, False)
+    points, k, total, back, grad_before = (vectors(room, u), vectors(room, u), vectors(room, u), vectors(units * width, u),
+                                           vectors(units * width, u))
+    n0, d0 = vectors(units * width, u), vectors(units * width, u)
     input_weight = mapping(values, 3 * units + 4 * (synapses + sensory), input_map, inputs)
     size = units * width
     x, grad_x = vectors(inputs * width, u), vectors(inputs * width, u)
@@ -351,10 +229,16 @@ def backward_rows(start: int, stop: int, sets: int, u: Any, timespans: Any, valu
                 clear(grad_d0)
                 clear(grad_cm)
                 clear(of_length)
+                if explicit:
+                    sensory_drive(x, inputs_forwards, input_starts, wires, synapses, neurons, 0.0, n0, d0)
                 for done in range((t + 1) * substeps - 1, t * substeps + extra - 1, -1):
                     now = (block * (time * substeps + 1) + done) * parts * size
-                    backward_substep(tape, now, parts, length, neurons, packed, starts, wires, a, q, e,
-                                     grad_n0, grad_d0, grad_cm, of_length, sums, wide)
+                    if explicit:
+                        explicit_back(tape, now, length, n0, d0, neurons, forwards, packed, starts, wires, method, points, k,
+                                      total, a, q, e, back, grad_before, grad_n0, grad_d0, grad_cm, of_length, sums, wide)
+                    else:
+                        backward_substep(tape, now, parts, length, neurons, packed, starts, wires, a, q, e,
+                                         grad_n0, grad_d0, grad_cm, of_length, sums, wide)
                 backward_inputs(x, neurons, packed_inputs, input_starts, wires, synapses, grad_n0, grad_d0, grad_cm,
                                 grad_x, sums, wide)
                 for lane in range(min(width, rows - first)):

@@ -194,9 +194,9 @@ def forward_substep(tape: Any, now: int, then: int, parts: int, h: Any, n0: Any,
 
 @compiled(fastmath=EXACT)
 def forward_rows(start: int, stop: int, u: Any, timespans: Any, v0: Any, values: Any, memory: Any, wires: Any,
-                 synapses: int, unfolds: int, epsilon: float, positive: int, input_map: int, output_map: int, parts: int,
-                 frames: int, tape: Any, memory_frames: int, memory_tape: Any, vs: Any, y: Any) -> None:
-    """Sequences `start` to `stop`, each as a block of `_ltc_batch.forward_rows`."""
+                 synapses: int, unfolds: int, epsilon: float, positive: int, input_map: int, output_map: int, method: Any,
+                 parts: int, frames: int, tape: Any, memory_frames: int, memory_tape: Any, vs: Any, y: Any) -> None:
+    """Sequences `start` to `stop`, each as a block of `_ltc_batch.forward_rows`; `method` is empty."""
     width = lanes(u)
     extra = min(len(memory), 1)
     time, inputs, units = u.shape[1], u.shape[2], v0.shape[1] // (1 + extra)
@@ -338,9 +338,9 @@ def collect(neuron_sums: Any, order: Any, sums: Any, numbers: Any, sensory_sums:
 
 @compiled(fastmath=EXACT)
 def backward_rows(start: int, stop: int, sets: int, u: Any, timespans: Any, values: Any, memory: Any, wires: Any,
-                  synapses: int, unfolds: int, positive: int, input_map: int, parts: int, tape: Any, memory_tape: Any,
-                  grad: Any, grad_u: Any, grad_timespans: Any, grad_v: Any, grad_memory_u: Any, memory_sums: Any,
-                  grads: Any) -> None:
+                  synapses: int, unfolds: int, positive: int, input_map: int, method: Any, parts: int, tape: Any,
+                  memory_tape: Any, grad: Any, grad_u: Any, grad_timespans: Any, grad_v: Any, grad_memory_u: Any,
+                  memory_sums: Any, grads: Any) -> None:
     """Every `sets`-th sequence, beginning with `start`, ..., `stop` - 1; else as `_ltc_batch.backward_rows`."""
     width = lanes(u)
     rows, time, inputs = u.shape

@@ -1,4 +1,4 @@
-"""Liquid time-constant networks: the semi-implicit solver of ncps over whole sequences, on lists of synapses."""
+"""Liquid time-constant networks over whole sequences, on lists of synapses, by the solver of ncps or explicit ones."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from ._pool import each_row
 from ._rows import in_line
 from .memory import GATES, before_steps, kept_length, lstm, memory_gradient, memory_matrix, memory_size, padded, split_memory
 
+METHODS: dict[int, tuple[float, ...]] = {0: (), 1: (0, 1), 4: (0, 1 / 2, 1 / 2, 1, 1 / 6, 1 / 3, 1 / 3, 1 / 6)}
+"""By their order, c and then b of the stages of the explicit methods, see `_ltc_explicit`; 0: the semi-implicit one."""
 SETS = 16  # partial sums of the gradients; their number must not depend on the number of threads
 
 
@@ -82,13 +84,14 @@ class Network(NamedTuple):
 
 def reference(u: Tensor, timespans: Tensor, state: Tensor, values: Tensor, wires: Tensor, synapses: int, unfolds: int,
               epsilon: float, positive: int, input_map: int, output_map: int, outputs: int, memory: bool,
-              keep: int) -> tuple[Tensor, Tensor, Tensor]:
+              order: int, keep: int) -> tuple[Tensor, Tensor, Tensor]:
     """Potentials after every step of a liquid time-constant network, and its outputs.
 
     With h = timespan / unfolds, N and D the sums of `drive` plus those of the inputs and of the leak,
     v <- v + h (N - v (D + epsilon)) / (cm + h (D + epsilon)), `unfolds` times. This is ncps's
-    (cm / h v + N) / (cm / h + D + epsilon), written so that h = 0 leaves v as it is. An LSTM, if there is one, gives every
-    step the potentials from which it starts; it sees the inputs before their map.
+    (cm / h v + N) / (cm / h + D + epsilon), written so that h = 0 leaves v as it is. With an `order` it is an explicit method
+    of that order for dv/dt = (N - v D) / cm: Euler's, or the classical one of Runge and Kutta. An LSTM, if there is one,
+    gives every step the potentials from which it starts; it sees the inputs before their map.
 
     Args:
         u: (batch, time, inputs), held over a step.
@@ -105,8 +108,9 @@ def reference(u: Tensor, timespans: Tensor, state: Tensor, values: Tensor, wires
         input_map, output_map: 0 none, 1 weight, 2 weight and bias.
         outputs: how many neurons, the first ones, are outputs.
         memory: whether there is an LSTM.
-        keep: how many numbers of every neuron and sub-step to keep for the compiled backward pass: 2, or 3 if the time spans
-            need a gradient; with fewer than it needs it runs the forward pass once more.
+        order: 0, semi-implicit, or of the explicit method: 1 or 4.
+        keep: how many numbers of every neuron and sub-step to keep for the compiled backward pass, see `kept_parts`; with
+            fewer than it needs it runs the forward pass once more.
     Returns: states after every step, (batch, time, .), outputs (batch, time, outputs), and what was kept: no gradient passes
         through it.
     Reference: Lechner et al., Neural circuit policies, 2020; Hasani et al., Liquid time-constant networks, 2021.
@@ -122,23 +126,35 @@ def reference(u: Tensor, timespans: Tensor, state: Tensor, values: Tensor, wires
             v, c = lstm(split_memory(values, inputs, units), v, c, raw)
         from_inputs = drive(x, p.sensory, sensory_source, sensory_target, units)
         h = timespan[:, None] / unfolds
+
+        def sums(v: Tensor, from_inputs: tuple[Tensor, Tensor] = from_inputs) -> tuple[Tensor, Tensor]:
+            n, d = drive(v, p.synapses, source, target, units)
+            return gleak * vleak + from_inputs[0] + n, gleak + from_inputs[1] + d
+
         for _ in range(unfolds):
-            from_neurons = drive(v, p.synapses, source, target, units)
-            n = gleak * vleak + from_inputs[0] + from_neurons[0]
-            d = gleak + from_inputs[1] + from_neurons[1] + epsilon
-            v = v + h * (n - v * d) / (cm + h * d)
+            if order:
+                k, slope = torch.zeros_like(v), torch.zeros_like(v)
+                for stage in range(len(METHODS[order]) // 2):
+                    point = v + METHODS[order][stage] * h * k
+                    n, d = sums(point)
+                    k = (n - point * d) / cm
+                    slope = slope + METHODS[order][len(METHODS[order]) // 2 + stage] * k
+                v = v + h * slope
+            else:
+                n, d = sums(v)
+                v = v + h * (n - v * (d + epsilon)) / (cm + h * (d + epsilon))
         steps.append(torch.cat([v, c], 1))
     states = torch.stack(steps, 1) if steps else state.new_zeros(state.shape[0], 0, state.shape[1])
-    kept = v.new_zeros(tape_length(u, state, unfolds, memory, keep))
+    kept = v.new_zeros(tape_length(u, state, unfolds, memory, order, keep))
     return states, mapped(states[:, :, :outputs], p.outputs).contiguous(), kept
 
 
 def shapes(u: Tensor, timespans: Tensor, state: Tensor, values: Tensor, wires: Tensor, synapses: int, unfolds: int,
            epsilon: float, positive: int, input_map: int, output_map: int, outputs: int, memory: bool,
-           keep: int) -> tuple[Tensor, Tensor, Tensor]:
+           order: int, keep: int) -> tuple[Tensor, Tensor, Tensor]:
     """Outputs of `reference`, empty."""
     return (u.new_empty(u.shape[0], u.shape[1], state.shape[1]), u.new_empty(u.shape[0], u.shape[1], outputs),
-            u.new_empty(tape_length(u, state, unfolds, memory, keep)))
+            u.new_empty(tape_length(u, state, unfolds, memory, order, keep)))
 
 
 def unit_count(state: Any, memory: bool) -> int:
@@ -146,13 +162,18 @@ def unit_count(state: Any, memory: bool) -> int:
     return state.shape[1] // 2 if memory else state.shape[1]
 
 
-def tape_length(u: Any, state: Any, unfolds: int, memory: bool, keep: int) -> int:
+def tape_length(u: Any, state: Any, unfolds: int, memory: bool, order: int, keep: int) -> int:
     """Size of what the compiled code keeps: the frames before the first and after every sub-step, then those of the LSTM."""
     if not keep:
         return 0
     units = unit_count(state, memory)
-    return (Rows.split(u.shape[0], u.dtype).frame(units, keep) * frame_count(u, unfolds, memory)
+    return (Rows.split(u.shape[0], u.dtype, order).frame(units, keep) * frame_count(u, unfolds, memory)
             + u.shape[0] * u.shape[1] * kept_length(units, memory, u))
+
+
+def kept_parts(order: int, spans: bool) -> int:
+    """How many numbers of every neuron and sub-step the backward pass needs; `spans`: for the gradient of time spans, too."""
+    return 1 if order else 3 if spans else 2
 
 
 def frame_count(u: Any, unfolds: int, memory: bool) -> int:
@@ -169,10 +190,10 @@ class Rows(NamedTuple):
     width: int
 
     @classmethod
-    def split(cls, batch: int, dtype: Any) -> Rows:
-        """A last block that is at least half full is worth a vector."""
+    def split(cls, batch: int, dtype: Any, order: int) -> Rows:
+        """A last block that is at least half full is worth a vector; explicit methods have code for blocks alone."""
         width = VECTOR // dtype.itemsize
-        blocks = (batch + width // 2) // width
+        blocks = (batch + (width - 1 if order else width // 2)) // width
         alone = max(batch - blocks * width, 0)
         return cls(blocks, batch - alone, alone, width)
 
@@ -208,19 +229,21 @@ def check(u: Any, timespans: Any, state: Any, values: Any, wires: Any, synapses:
 
 
 def forward(u: Any, timespans: Any, state: Any, values: Any, wires: Any, synapses: int, unfolds: int, epsilon: float,
-            positive: int, input_map: int, output_map: int, outputs: int, memory: bool, keep: int) -> tuple[Any, Any, Any]:
+            positive: int, input_map: int, output_map: int, outputs: int, memory: bool, order: int,
+            keep: int) -> tuple[Any, Any, Any]:
     """`reference` in compiled code."""
     check(u, timespans, state, values, wires, synapses, input_map, output_map, outputs, memory)
     (batch, time, inputs), units = u.shape, unit_count(state, memory)
     states, y = np.empty((batch, time, state.shape[1]), u.dtype), np.empty((batch, time, outputs), u.dtype)
-    rows, frames, parts = Rows.split(batch, u.dtype), frame_count(u, unfolds, memory) if keep else 2, keep or 1
+    rows, frames, parts = Rows.split(batch, u.dtype, order), frame_count(u, unfolds, memory) if keep else 2, keep or 1
     length, memory_frames, kept = rows.frame(units, parts) * frames, time if keep else 1, kept_length(units, memory, u)
     tape = in_line(length + batch * memory_frames * kept, dtype=u.dtype)
     matrix = memory_matrix(values, inputs, units, memory, False)
+    method = np.array(METHODS[order], u.dtype)
     work = time * unfolds * (synapses + units)
     for code, pieces, some in rows.work():
         each_row(code.forward_rows, pieces, (some.stop or rows.alone) * work, u[some], timespans[some], state[some], values,
-                 matrix, wires, synapses, unfolds, epsilon, positive, input_map, output_map, parts, frames,
+                 matrix, wires, synapses, unfolds, epsilon, positive, input_map, output_map, method, parts, frames,
                  tape[rows.frame_together(units, parts) * frames if code is single else 0:], memory_frames,
                  tape[length + (some.start or 0) * memory_frames * kept:], states[some], y[some])
     return states, y, tape if keep else tape[:0]
@@ -228,15 +251,15 @@ def forward(u: Any, timespans: Any, state: Any, values: Any, wires: Any, synapse
 
 def backward(needs: tuple[bool, ...], grads: Any, kept: Any, u: Any, timespans: Any, state: Any, values: Any, wires: Any,
              synapses: int, unfolds: int, epsilon: float, positive: int, input_map: int, output_map: int, outputs: int,
-             memory: bool, keep: int) -> tuple[Any, ...]:
+             memory: bool, order: int, keep: int) -> tuple[Any, ...]:
     """Gradients of all floating arguments, from the potentials after every sub-step."""
     (grad_states, grad_y), (states, _, tape) = grads, kept
-    parts = max(keep, 3 if needs[1] else 2)
+    parts = max(keep, kept_parts(order, needs[1]))
     if keep < parts:
         _, _, tape = forward(u, timespans, state, values, wires, synapses, unfolds, epsilon, positive, input_map, output_map,
-                             outputs, memory, parts)
+                             outputs, memory, order, parts)
     (batch, time, inputs), units, every = u.shape, unit_count(state, memory), wires.shape[1]
-    rows, frames, length = Rows.split(batch, u.dtype), frame_count(u, unfolds, memory), kept_length(units, memory, u)
+    rows, frames, length = Rows.split(batch, u.dtype, order), frame_count(u, unfolds, memory), kept_length(units, memory, u)
     grad_states = grad_states.copy()
     grad_u, grad_timespans, grad_state = np.empty_like(u), np.empty_like(timespans), np.empty_like(state)
     matrix = memory_matrix(values, inputs, units, memory, True)
@@ -244,11 +267,12 @@ def backward(needs: tuple[bool, ...], grads: Any, kept: Any, u: Any, timespans: 
     grad_memory_u = np.empty((batch, time if memory else 0, inputs), u.dtype)
     total, maps = np.zeros_like(values), 3 * units + 4 * every
     outputs_back(values, maps + input_map * inputs, output_map, states, grad_y, grad_states, total)
+    method = np.array(METHODS[order], u.dtype)
     work = 3 * time * unfolds * (synapses + units)
     for code, pieces, some in rows.work():
         found = np.zeros((min(SETS, pieces), len(values)), u.dtype)
         each_row(code.backward_rows, len(found), (some.stop or rows.alone) * work, len(found), u[some], timespans[some],
-                 values, matrix, wires, synapses, unfolds, positive, input_map, parts,
+                 values, matrix, wires, synapses, unfolds, positive, input_map, method, parts,
                  tape[rows.frame_together(units, parts) * frames if code is single else 0:],
                  tape[rows.frame(units, parts) * frames + (some.start or 0) * time * length:], grad_states[some],
                  grad_u[some], grad_timespans[some], grad_state[some], grad_memory_u[some], sums[some].reshape(-1), found)

@@ -9,31 +9,10 @@ import torch
 from torch import Tensor
 
 from .._errors import InputError
-from ..functional.memory import LSTMState, LSTMWeights, lstm_step
 
 Cell = Callable[[Tensor, Tensor, Tensor | None, Tensor], tuple[Tensor, Tensor, Tensor | None]]
 """A network with its parameters. Inputs (batch, time, inputs), h and the c of mixed memory (else None) before the first step,
 (batch, units), time spans (batch, time) -> h (batch, time, units), outputs (batch, time, outputs) and c after every step."""
-
-
-def frame_by_frame(cell: Cell, memory: LSTMWeights) -> Cell:
-    """`cell`, which has no memory, with that LSTM before it in every step."""
-    def remembering(x: Tensor, h: Tensor, c: Tensor | None, timespans: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
-        assert c is not None
-        hs, ys, cs = [], [], []
-        for frame, timespan in zip(x.split(1, 1), timespans.split(1, 1), strict=True):
-            h, c = lstm_step(memory, LSTMState(h, c), frame[:, 0])
-            after, y, _ = cell(frame, h, None, timespan)
-            h = after[:, 0]
-            hs.append(after)
-            ys.append(y)
-            cs.append(c)
-        if not x.shape[1]:
-            states, outputs, _ = cell(x, h, None, timespans)
-            return states, outputs, states
-        return torch.cat(hs, 1), torch.cat(ys, 1), torch.stack(cs, 1)
-
-    return remembering
 
 
 def checked_lengths(lengths: Any, x: Tensor, where: str) -> Tensor | None:

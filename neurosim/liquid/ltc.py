@@ -13,7 +13,7 @@ from ..functional.ltc import SOLVERS, LTCParams, LTCState, Wires, ltc_network, l
 from ..kernels._ltc_values import AFFINE, CLAMP, LEAST_CM, LINEAR, NO_MAP, SOFTPLUS
 from ..kernels.ltc import positive_values
 from ._base import _Liquid, wired
-from ._scan import Cell, frame_by_frame
+from ._scan import Cell
 from ._start import ltc_start
 from .recipes import Recipe
 from .wirings import Wiring
@@ -154,25 +154,16 @@ class LTC(_Liquid):
 
     def bound(self) -> Cell:
         """See `functional.ltc.ltc_scan`."""
-        memory = self._memory()
-        if self.solver == "semi_implicit":
-            own: dict[str, Any] = self._parameters  # a look-up is a tenth of an attribute, which parametrizations need
-            values = torch.cat([own[name] if name in own else getattr(self, name) for name in self._values])
+        own: dict[str, Any] = self._parameters  # a look-up is a tenth of an attribute, which parametrizations need
+        values, memory = torch.cat([own[name] if name in own else getattr(self, name) for name in self._values]), self._memory()
 
-            def cell(x: Tensor, v: Tensor, c: Tensor | None, timespans: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
-                return ltc_network(values, self._wires, self._synapses, v, x, timespans, unfolds=self.ode_unfolds,
-                                   epsilon=self.epsilon, positive=POSITIVE[self.positive],
-                                   input_map=MAPPINGS[self.input_mapping], output_map=MAPPINGS[self.output_mapping],
-                                   outputs=self.outputs, memory=memory, c=c)
+        def cell(x: Tensor, v: Tensor, c: Tensor | None, timespans: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+            return ltc_network(values, self._wires, self._synapses, v, x, timespans, unfolds=self.ode_unfolds,
+                               epsilon=self.epsilon, solver=self.solver, positive=POSITIVE[self.positive],
+                               input_map=MAPPINGS[self.input_mapping], output_map=MAPPINGS[self.output_mapping],
+                               outputs=self.outputs, memory=memory, c=c)
 
-            return cell
-        p, wires, solve = self.acting(), self.wires, SOLVERS[self.solver]
-
-        def explicit(x: Tensor, v: Tensor, c: Tensor | None, timespans: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
-            vs = solve(p, wires, v, self.mapped(x, "input"), timespans, self.ode_unfolds, self.epsilon)
-            return vs, self.mapped(vs[:, :, :self.outputs], "output"), None
-
-        return explicit if memory is None else frame_by_frame(explicit, memory)
+        return cell
 
     def _signals(self, x: Tensor, states: Tensor) -> None:
         self.emit("v", states)
