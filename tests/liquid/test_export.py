@@ -23,6 +23,7 @@ LAYERS: dict[str, Callable[[], Layer]] = {
     "CfC": lambda: CfC(2, 5, proj_size=3, backbone_units=8),
     "CfC-wired": lambda: CfC(2, AutoNCP(12, 3), mode="pure"),
     "LTC-mixed": lambda: LTC(2, AutoNCP(12, 3), mixed_memory=True),
+    "LTC-mixed-rk4": lambda: LTC(2, AutoNCP(12, 3), mixed_memory=True, solver="rk4"),
     "CfC-mixed": lambda: CfC(2, 5, backbone_units=8, mixed_memory=True),
     "CfC-wired-mixed": lambda: CfC(2, AutoNCP(12, 3), mixed_memory=True),
     "stack": lambda: Irregular(Sequential(LTC(1, 4), CfC(4, 3, backbone_units=8))),
