@@ -373,8 +373,9 @@ class Layer(Fitting, Remembering):
     # ---- what a person sees ---------------------------------------------------------------------------------------
     def __repr__(self) -> str:
         inner = "".join(f"\n  ({name}): " + repr(child).replace("\n", "\n  ") for name, child in self.named_children())
-        values = ", ".join(f"{name}={self.p._view.row(self, name)[0]}" for name in self.p._view.names(self))
-        return f"{type(self).__name__}({values}{inner}{chr(10) if inner else ''})"
+        values = [f"{name}={self.p._view.row(self, name)[0]}" for name in self.p._view.names(self)]
+        told = ", ".join(filter(None, [self.extra_repr(), *values]))
+        return f"{type(self).__name__}({told}{inner}{chr(10) if inner else ''})"
 
     def _repr_html_(self) -> str:
         doc = html.escape((type(self).__doc__ or "").strip().partition("\n")[0])

@@ -78,6 +78,13 @@ class _Liquid(ChunkLayer):
         if self.wants(name):
             super().emit(name, self._turned(value))
 
+    def _told(self, **options: Any) -> str:
+        """What `repr` says besides the parameters: the network, `options`, and what is not as usual."""
+        network = f"inputs={self.inputs}, units={self.units}" if self.wiring is None else repr(self.wiring)
+        unusual = {name: value for name, value in (("mixed_memory", self.mixed_memory), ("batch_first", self.batch_first))
+                   if value != (name == "batch_first")}
+        return ", ".join([network, *(f"{name}={value!r}" for name, value in {**options, **unusual}.items())])
+
     # ---- calls ----------------------------------------------------------------------------------------------------
     def forward(self, x: Tensor, timespans: Any = None, lengths: Any = None) -> Tensor:  # type: ignore[override]
         """The outputs, (batch, time, outputs), for a chunk that has passed the door.

@@ -49,6 +49,10 @@ class _Affine(nn.Module):
         """As `functional.cfc` takes it."""
         return Linear(self.weight if self.mask is None else self.weight * self.mask, self.bias)
 
+    def extra_repr(self) -> str:
+        """Sizes, for `repr`."""
+        return "{1} to {0}".format(*self.weight.shape)
+
 
 class _Weights(nn.Module):
     """Weights of one cell."""
@@ -196,6 +200,10 @@ class CfC(_Liquid):
             return hs, self._read(hs), cs
 
         return cell
+
+    def extra_repr(self) -> str:
+        """Sizes and mode, for `repr`."""
+        return self._told(mode=self.mode)
 
     def _read(self, states: Tensor) -> Tensor:
         """The states of the last layer, projected."""

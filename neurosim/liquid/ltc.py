@@ -165,6 +165,10 @@ class LTC(_Liquid):
 
         return cell
 
+    def extra_repr(self) -> str:
+        """The wiring and the solver, for `repr`."""
+        return self._told(solver=self.solver, ode_unfolds=self.ode_unfolds)
+
     def _signals(self, x: Tensor, states: Tensor) -> None:
         self.emit("v", states)
         if self.wants("tau"):

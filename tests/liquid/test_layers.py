@@ -231,6 +231,14 @@ def test_time_constants_and_potentials() -> None:
     torch.testing.assert_close(tau[1, 5, j], p.cm[j] / (p.gleak[j] + opened), rtol=1e-5, atol=0)
 
 
+def test_what_is_shown_tells_the_network() -> None:
+    assert repr(LTC(2, AutoNCP(16, 3), mixed_memory=True)).startswith(
+        "LTC(Wiring(inputs=2, units=16, outputs=3, synapses=27, sensory synapses=9), solver='semi_implicit', ode_unfolds=6, "
+        "mixed_memory=True, memory_input=array[64, 2]")
+    shown = repr(CfC(2, 5, backbone_units=8, batch_first=False))
+    assert shown.startswith("CfC(inputs=2, units=5, mode='default', batch_first=False\n") and "(f1): _Affine(8 to 5)" in shown
+
+
 @pytest.mark.parametrize(("make", "text"), [
     (lambda: LTC(2, "AutoNCP"), "LTC.wiring: must be a number of units, a Wiring"),
     (lambda: LTC(2, 4, solver="rk5"), "LTC.solver: choose from"),
