@@ -96,6 +96,7 @@ class _Liquid(ChunkLayer):
                 are 0, and its state is the one at its own end.
         Raises: InputError, StateError.
         """
+        self._check_features(x)
         if x.shape[self.axes.time] == 0:
             self._parts(self._turned(x), timespans, lengths)  # what follows tries a step that nobody gave
         return super().forward(x, timespans=timespans, lengths=lengths)
@@ -120,12 +121,13 @@ class _Liquid(ChunkLayer):
     def _memory(self) -> LSTMWeights | None:
         return (self.memory_input, self.memory_bias, self.memory_recurrent) if self.mixed_memory else None
 
+    def _check_features(self, x: Tensor) -> None:
+        if x.shape[2] != self.inputs:
+            raise InputError(f"{type(self).__name__}: the signal must have {self.inputs} features (got {x.shape[2]})")
+
     def _parts(self, x: Tensor, timespans: Any, lengths: Any) -> tuple[Tensor, Tensor, Tensor | None]:
         """Inputs of the network, time spans (batch, time) and lengths, for x of (batch, time, feature). Raises InputError."""
-        where = type(self).__name__
-        if x.shape[2] != self.inputs:
-            raise InputError(f"{where}: the signal must have {self.inputs} features (got {x.shape[2]})")
-        batch, time = x.shape[:2]
+        where, (batch, time) = type(self).__name__, x.shape[:2]
         lengths = checked_lengths(lengths, x, where)
         if lengths is not None:  # what stands after the end may be anything, NaN included
             within = before_end(lengths, time)

@@ -184,7 +184,9 @@ class LTC(_Liquid):
         Returns: (batch, time, units), seconds, in the layout of x. While running, `record=["tau"]` gives the same.
         Reference: Hasani et al. 2021, theorem 1 (tau_sys).
         """
-        inputs, timespans, _ = self._parts(self._turned(self._door(x)), timespans, None)
+        inputs = self._turned(self._door(x))
+        self._check_features(inputs)
+        inputs, timespans, _ = self._parts(inputs, timespans, None)
         rest = self.initial_state(inputs)
         c = rest.c if self.mixed_memory else None
         states, _, _ = self.bound()(inputs, rest[0], c, timespans)

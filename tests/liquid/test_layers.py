@@ -239,6 +239,16 @@ def test_what_is_shown_tells_the_network() -> None:
     assert shown.startswith("CfC(inputs=2, units=5, mode='default', batch_first=False\n") and "(f1): _Affine(8 to 5)" in shown
 
 
+@pytest.mark.parametrize("batch_first", [True, False])
+@pytest.mark.parametrize("steps", [0, 5])
+def test_the_number_of_features_is_told_before_the_state(batch_first: bool, steps: int) -> None:
+    ltc = LTC(2, 3, batch_first=batch_first)
+    ltc(torch.zeros(4, 4, 2))
+    for refused in (ltc, ltc.time_constants):
+        with pytest.raises(InputError, match=r"LTC: the signal must have 2 features \(got 3\)"):
+            refused(torch.zeros((4, steps, 3) if batch_first else (steps, 4, 3)))
+
+
 @pytest.mark.parametrize(("make", "text"), [
     (lambda: LTC(2, "AutoNCP"), "LTC.wiring: must be a number of units, a Wiring"),
     (lambda: LTC(2, 4, solver="rk5"), "LTC.solver: choose from"),
