@@ -15,10 +15,14 @@ from .._param import Param
 from ..functional.memory import LSTMState, LSTMWeights
 from ..functional.timespans import elapsed
 from ..stateful import ChunkLayer
-from ._scan import Cell, before_end, checked_lengths, last
+from ._lengths import before_end, checked_lengths, last
 from ._start import memory_start
 from .recipes import FullyConnected, Recipe, wiring_from_dict
 from .wirings import Wiring
+
+Cell = Callable[[Tensor, Tensor, Tensor | None, Tensor], tuple[Tensor, Tensor, Tensor | None]]
+"""A network with its parameters. Inputs (batch, time, inputs), h and the c of mixed memory (else None) before the first step,
+(batch, units), time spans (batch, time) -> h (batch, time, units), outputs (batch, time, outputs) and c after every step."""
 
 
 class _Liquid(ChunkLayer):

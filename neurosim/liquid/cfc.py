@@ -14,8 +14,7 @@ from ..functional.memory import LSTMState
 from ..kernels.affine import affine
 from ..kernels.cfc import ACTIVATIONS, MODES
 from ..kernels.random import uniforms
-from ._base import _Liquid, wired
-from ._scan import Cell
+from ._base import Cell, _Liquid, wired
 from ._start import cfc_start, linear_start
 from .recipes import Recipe
 from .wirings import Wiring

@@ -12,8 +12,7 @@ from .._param import Param, declared
 from ..functional.ltc import SOLVERS, LTCParams, LTCState, Wires, ltc_network, ltc_time_constants
 from ..kernels._ltc_values import AFFINE, CLAMP, LEAST_CM, LINEAR, NO_MAP, SOFTPLUS
 from ..kernels.ltc import positive_values
-from ._base import _Liquid, wired
-from ._scan import Cell
+from ._base import Cell, _Liquid, wired
 from ._start import ltc_start
 from .recipes import Recipe
 from .wirings import Wiring

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ...._errors import InputError, StateError
 from ....functional.timespans import elapsed
-from ....liquid._scan import Cell
+from ....liquid._base import Cell
 from .lstm import LSTMCell
 
 State = Tensor | tuple[Tensor, Tensor]

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ...._errors import ParameterError
-from ....liquid._scan import Cell
+from ....liquid._base import Cell
 from ....liquid._start import linear_start
 from .. import wirings
 from ._sequence import Sequence

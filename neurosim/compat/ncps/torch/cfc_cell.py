@@ -12,7 +12,7 @@ from ...._errors import ParameterError
 from ....functional.cfc import CfCParams, Linear, cfc_network
 from ....functional.memory import LSTMWeights
 from ....kernels.cfc import ACTIVATIONS, MODES
-from ....liquid._scan import Cell
+from ....liquid._base import Cell
 from ....liquid._start import cfc_start
 from ._sequence import one_step, same_dtype
 from .lstm import linear

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ....liquid._scan import Cell
+from ....liquid._base import Cell
 from .. import wirings
 from ._sequence import Sequence
 from ._wired import Wired

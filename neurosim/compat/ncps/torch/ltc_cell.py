@@ -14,7 +14,7 @@ from ....functional.memory import LSTMWeights
 from ....kernels._ltc_values import AS_IT_IS, SOFTPLUS
 from ....kernels._op import transformed
 from ....kernels.ltc import positive_values
-from ....liquid._scan import Cell
+from ....liquid._base import Cell
 from ....liquid._start import ltc_start
 from .. import wirings
 from ._sequence import one_step

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ...._errors import ParameterError
 from ....functional.cfc import cfc_network
 from ....functional.memory import LSTMWeights
-from ....liquid._scan import Cell
+from ....liquid._base import Cell
 from .. import wirings
 from ._sequence import one_step, same_dtype
 from ._wired import Wired

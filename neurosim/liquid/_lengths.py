@@ -1,18 +1,13 @@
-"""What runs a liquid network over a chunk, with an LSTM before it or without, and sequences of different length."""
+"""Sequences of different length in one batch: which steps belong to each, and the state at its end."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from .._errors import InputError
-
-Cell = Callable[[Tensor, Tensor, Tensor | None, Tensor], tuple[Tensor, Tensor, Tensor | None]]
-"""A network with its parameters. Inputs (batch, time, inputs), h and the c of mixed memory (else None) before the first step,
-(batch, units), time spans (batch, time) -> h (batch, time, units), outputs (batch, time, outputs) and c after every step."""
 
 
 def checked_lengths(lengths: Any, x: Tensor, where: str) -> Tensor | None:
