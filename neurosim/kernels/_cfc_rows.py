@@ -14,7 +14,7 @@ from typing import Any
 from ._jit import compiled
 from ._lanes import EXACT, clear, lanes, vconstant, vectors, vload, vmax, vpower2, vsign, vsplat, vstore, vsum
 from ._memory_rows import GATES, KEPT, memory_back, memory_forward
-from ._rows import LINES, LOG2E, affine, filled, hyperbolic, logistic, multiply
+from ._rows import LINES, LOG2E, ZERO, affine, filled, hyperbolic, logistic, multiply
 
 LECUN_TANH, SILU, RELU, TANH = range(4)  # GELU is the fifth, see `cfc.ACTIVATIONS`
 DEFAULT, NO_GATE, PURE = range(3)  # see `cfc.MODES`
@@ -126,12 +126,12 @@ def forward_rows(start: int, stop: int, x: Any, timespans: Any, before: Any, mat
                 for i in range(inputs):
                     v[line * size + i] = x[row + line, t, i]
             if remembers:
-                memory_forward(v, size, lines, inputs, every, memory, joined, c, 0, tape, at, step)
+                memory_forward(v, size, lines, inputs, every, memory, joined, c, ZERO, tape, at, step)
                 at += KEPT * joined
                 for line in range(lines):
                     for i in range(every):
                         out[row + line, t, every + i] = c[line * joined + i]
-            matrix, begin, below, first, of_pure = 0, 0, inputs, 0, 0
+            matrix, begin, below, first, of_pure = ZERO, ZERO, inputs, ZERO, ZERO
             for own in units:
                 padded = filled(own, tape)
                 columns = padded if mode == PURE else 4 * padded
@@ -212,7 +212,7 @@ def backward_rows(start: int, stop: int, parts: int, timespans: Any, matrices: A
             clear(of_c)
             for t in range(time - 1, -1, -1):
                 now = row * time + t
-                at, to, matrix = (now + 1) * length, (now + 1) * sums_length, 0
+                at, to, matrix = (now + 1) * length, (now + 1) * sums_length, ZERO
                 first, of_pure = every, pure_sums.shape[1]
                 for line in range(lines):
                     grad_timespans[row + line, t] = 0
@@ -231,7 +231,7 @@ def backward_rows(start: int, stop: int, parts: int, timespans: Any, matrices: A
                     for layer in range(depth, -1, -1):
                         columns = filled(under + own, tape) if layer == 0 else width
                         clear(below)
-                        multiply(sums, to, sums_step, lines, count, matrices, matrix, columns, below, 0, size)
+                        multiply(sums, to, sums_step, lines, count, matrices, matrix, columns, below, ZERO, size)
                         matrix += count * columns
                         if layer > 0:
                             at, to, count = at - 2 * width, to - width, width
@@ -252,7 +252,7 @@ def backward_rows(start: int, stop: int, parts: int, timespans: Any, matrices: A
                     for line in range(lines):
                         for i in range(every):
                             of_c[line * joined + i] += grad[row + line, t, every + i]
-                    memory_back(tape, at, step, lines, joined, of_h, spread, of_c, 0, sums, to, sums_step, memory, last,
+                    memory_back(tape, at, step, lines, joined, of_h, spread, of_c, ZERO, sums, to, sums_step, memory, last,
                                 below, size)
                     for line in range(lines):
                         for i in range(inputs):

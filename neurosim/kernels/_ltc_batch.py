@@ -20,7 +20,7 @@ from ._ltc_explicit import explicit_back, explicit_substep
 from ._ltc_synapses import NUMBERS, add_synapses, backward_inputs, collect, conductance, pack, sensory_drive
 from ._ltc_values import acting, map_outputs, mapping
 from ._memory_rows import remember, remember_back
-from ._rows import LINES, filled
+from ._rows import LINES, ZERO, filled
 
 WIDE_SUMS = 2**21  # bytes: while they stay in the cache, adding to vectors is faster than adding up their lanes each time
 
@@ -100,7 +100,7 @@ def forward_rows(start: int, stop: int, u: Any, timespans: Any, v0: Any, values:
     extra = min(len(memory), 1)
     units, sensory = v0.shape[1] // (1 + extra), wires.shape[1] - synapses
     neurons, of_synapses, of_sensory = acting(values, units, synapses, sensory, positive)
-    packed, starts = pack(of_synapses, wires, 0, units, False)
+    packed, starts = pack(of_synapses, wires, ZERO, units, False)
     packed_inputs, input_starts = pack(of_sensory, wires, synapses, units, False)
     explicit, room = len(method) > 0, len(method) // 2 * units * width
     points, k, total = vectors(room, u), vectors(room, u), vectors(room, u)
@@ -191,12 +191,12 @@ def backward_rows(start: int, stop: int, sets: int, u: Any, timespans: Any, valu
     extra = min(len(memory), 1)
     units, sensory = grad.shape[2] // (1 + extra), wires.shape[1] - synapses
     neurons, of_synapses, of_sensory = acting(values, units, synapses, sensory, positive)
-    packed, starts = pack(of_synapses, wires, 0, units, True)
+    packed, starts = pack(of_synapses, wires, ZERO, units, True)
     packed_inputs, input_starts = pack(of_sensory, wires, synapses, units, True)
     explicit, room = len(method) > 0, len(method) // 2 * units * width
     forwards, inputs_forwards = packed, packed_inputs
     if explicit:
-        forwards, _ = pack(of_synapses, wires, 0, units, False)
+        forwards, _ = pack(of_synapses, wires, ZERO, units, False)
         inputs_forwards, _ = pack(of_sensory, wires, synapses, units, False)
     points, k, total, back, grad_before = (vectors(room, u), vectors(room, u), vectors(room, u), vectors(units * width, u),
                                            vectors(units * width, u))

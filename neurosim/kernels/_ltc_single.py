@@ -17,7 +17,7 @@ from ._jit import compiled
 from ._lanes import EXACT, clear, lanes, vconstant, vectors, vgather, vload, vlogistic2, vsplat, vstore, vsum
 from ._ltc_values import acting, map_outputs, mapping
 from ._memory_rows import remember, remember_back
-from ._rows import LINES, filled
+from ._rows import LINES, ZERO, filled
 
 LOG2E = 1 / math.log(2)
 FORWARD, BACKWARD = 4, 5  # vectors kept for a slot: see `pack`
@@ -206,7 +206,7 @@ def forward_rows(start: int, stop: int, u: Any, timespans: Any, v0: Any, values:
     neurons = sort_values(values_of_neurons, order, width)
     padded = neurons.shape[1]
     place = inverse_of(order)
-    first, places, numbers, same = slots(wires, 0, synapses, 1, order, place, padded, width)
+    first, places, numbers, same = slots(wires, ZERO, synapses, 1, order, place, padded, width)
     packed = pack(of_synapses, numbers, FORWARD, width)
     input_first, input_places, numbers, input_same = slots(wires, synapses, sensory, 1, order, np.arange(inputs), inputs,
                                                            width)
@@ -351,7 +351,7 @@ def backward_rows(start: int, stop: int, sets: int, u: Any, timespans: Any, valu
     neurons = sort_values(values_of_neurons, order, width)
     padded = neurons.shape[1]
     place = inverse_of(order)
-    first, places, numbers, same = slots(wires, 0, synapses, 0, order, place, padded, width)
+    first, places, numbers, same = slots(wires, ZERO, synapses, 0, order, place, padded, width)
     packed = pack(of_synapses, numbers, BACKWARD, width)
     input_first, input_places, input_numbers, input_same = slots(wires, synapses, sensory, 0, np.arange(inputs), place,
                                                                  padded, width)

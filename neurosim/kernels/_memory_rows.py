@@ -11,7 +11,7 @@ from typing import Any
 
 from ._jit import compiled
 from ._lanes import EXACT, lanes, vconstant, vload, vstore
-from ._rows import LINES, affine, filled, hyperbolic, logistic, multiply
+from ._rows import LINES, ZERO, affine, filled, hyperbolic, logistic, multiply
 
 GATES = 4
 KEPT = GATES + 2  # numbers of a unit in a frame of the tape
@@ -25,7 +25,7 @@ def memory_forward(v: Any, size: int, lines: int, inputs: int, units: int, matri
     v: input and hidden state side by side for each of the `lines`, `size` apart, with room for `padded` units.
     c: (lines, padded), flat. tape: the frames for this step, from `at` on, `step` apart.
     """
-    affine(v, 0, size, lines, inputs + units, matrix, 0, GATES * padded, tape, at, step)
+    affine(v, ZERO, size, lines, inputs + units, matrix, ZERO, GATES * padded, tape, at, step)
     for line in range(lines):
         frame = at + line * step
         for j in range(0, padded, lanes(tape)):
@@ -70,7 +70,7 @@ def memory_back(tape: Any, at: int, step: int, lines: int, padded: int, of_h: An
             vstore(of_c, first + line * padded + j, of_after * forget)
         for i in range(columns):
             before[line * size + i] = 0
-    multiply(sums, to, sums_step, lines, GATES * padded, matrix, 0, columns, before, 0, size)
+    multiply(sums, to, sums_step, lines, GATES * padded, matrix, ZERO, columns, before, ZERO, size)
 
 
 @compiled(fastmath=EXACT, allocates=False)

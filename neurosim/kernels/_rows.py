@@ -17,6 +17,7 @@ from ._lanes import EXACT, lanes, vconstant, vload, vlogistic2, vsplat, vstore
 
 LOG2E = 1 / math.log(2)
 LINES = 4  # sequences that are worked on together
+ZERO = np.int64(0)  # as an argument: for a literal 0 numba compiles a version of its own
 
 
 @compiled(fastmath=EXACT, allocates=False)
