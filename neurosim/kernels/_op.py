@@ -57,6 +57,7 @@ def make_op(name: str, reference: Callable[..., Any], shapes: Callable[..., Any]
         return [arg.new_empty(arg.shape if need else 0) for need, arg in zip(needs, args)]
 
     schema = torch.library.infer_schema(reference, mutates_args=())
+    schema = schema.replace("SymInt[]", "int[]")  # which torch.jit.trace takes
     opened = schema.index("(") + 1
     arguments = schema[opened:schema.rindex(" ->")]
     backward_schema = f"(bool[] needs, Tensor[] grads, Tensor[] outputs, {arguments} -> Tensor[]"

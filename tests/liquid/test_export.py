@@ -148,9 +148,10 @@ def test_the_networks_of_ncps_compile() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning", "ignore::torch.jit.TracerWarning")
-def test_a_traced_network_takes_any_length() -> None:
+@pytest.mark.parametrize("make", FACES.values(), ids=FACES.keys())
+def test_a_traced_network_takes_any_length(make: Callable[[], nn.Module]) -> None:
     """What is traced is the operator: its result in the example is no constant."""
-    model = FACES["LTC"]().eval()
+    model = make().eval()
     with torch.no_grad():
         traced = torch.jit.trace(model, (positive(2, 5, 2),), check_trace=False)
         x = positive(3, 9, 2, seed=4)
