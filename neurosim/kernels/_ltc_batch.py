@@ -125,9 +125,9 @@ def forward_rows(start: int, stop: int, u: Any, timespans: Any, v0: Any, values:
                 now, then = (base + t * substeps % frames) * size, (base + (t * substeps + 1) % frames) * size
                 remember(u, t, first, count, place, width, tape, now, then, memory, joined, whole, c, memory_tape,
                          memory_frames, vs)
-                for lane in range(count, width):  # nobody's
+                for lane in range(count, width):  # nobody's: as the last, or they might grow until 0 times them is NaN
                     for j in range(units):
-                        tape[then + j * width + lane] = tape[now + j * width + lane]
+                        tape[then + j * width + lane] = tape[then + j * width + count - 1]
             gather_inputs(u, t, input_weight, first, x)
             gather_lengths(timespans, t, unfolds, first, length)
             sensory_drive(x, packed_inputs, input_starts, wires, synapses, neurons, 0.0 if explicit else epsilon, n0, d0)

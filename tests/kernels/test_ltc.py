@@ -201,6 +201,16 @@ def test_nan_and_infinity_come_out_as_nan_and_only_where_they_belong(dtype: torc
     assert vs[..., 1].isnan().all() and torch.equal(vs[..., 2], clean[..., 2])
 
 
+@pytest.mark.parametrize("batch", [1, VECTOR // 8 + 3])
+def test_lanes_without_a_sequence_do_not_grow(batch: int) -> None:
+    """Runge-Kutta steps that are far too long, which the LSTM makes small again in every step."""
+    args = arguments(batch, 60, 2, 5, 0.6, 0, memory=True, order=4)
+    args[1] = torch.full_like(args[1], 20)
+    weight = torch.ones(batch, 60, 10, dtype=torch.float64)
+    assert all(x.isfinite().all() for x in gradients(ltc.reference, args, weight, 3)[1])
+    assert all(x.isfinite().all() for x in gradients(ltc, args, weight, 3)[1])
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_logistic_function(dtype: type) -> None:
     """Against extended precision, to two units in the last place over the whole range."""
