@@ -12,9 +12,9 @@ import math
 from typing import Any
 
 from ._jit import compiled
-from ._lanes import EXACT, clear, lanes, vconstant, vectors, vload, vmax, vpower2, vsign, vsplat, vstore, vsum
+from ._lanes import EXACT, LOG2E, clear, lanes, vconstant, vectors, vload, vmax, vpower2, vsign, vsplat, vstore, vsum
 from ._memory_rows import GATES, KEPT, memory_back, memory_forward
-from ._rows import LINES, LOG2E, ZERO, affine, filled, hyperbolic, logistic, multiply
+from ._rows import LINES, ZERO, affine, filled, hyperbolic, logistic, multiply
 
 LECUN_TANH, SILU, RELU, TANH = range(4)  # GELU is the fifth, see `cfc.ACTIVATIONS`
 DEFAULT, NO_GATE, PURE = range(3)  # see `cfc.MODES`

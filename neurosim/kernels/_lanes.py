@@ -9,6 +9,7 @@ written.
 from __future__ import annotations
 
 import importlib
+import math
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import numpy as np
 from ._jit import Compiled, compiled
 
 EXACT = frozenset({"contract", "nsz"})  # multiply-add in one; vlogistic2 needs that no sum is reordered
+LOG2E = 1 / math.log(2)  # e**x = 2**(LOG2E x), for vpower2 and vlogistic2
 
 
 class Primitive(Compiled):

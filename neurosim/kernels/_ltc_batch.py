@@ -87,8 +87,8 @@ def forward_substep(tape: Any, now: int, then: int, parts: int, h: Any, n0: Any,
 
 @compiled(fastmath=EXACT)
 def forward_rows(start: int, stop: int, u: Any, timespans: Any, v0: Any, values: Any, memory: Any, wires: Any,
-                   synapses: int, unfolds: int, epsilon: float, positive: int, input_map: int, output_map: int, method: Any,
-                   parts: int, frames: int, tape: Any, memory_frames: int, memory_tape: Any, vs: Any, y: Any) -> None:
+                 synapses: int, unfolds: int, epsilon: float, positive: int, input_map: int, output_map: int, method: Any,
+                 parts: int, frames: int, tape: Any, memory_frames: int, memory_tape: Any, vs: Any, y: Any) -> None:
     """Blocks `start` to `stop` of sequences; fills those of vs (batch, time, units) and y (batch, time, outputs).
 
     tape: `frames` frames of `parts` parts for each block, that before the first and that after every sub-step; where these
@@ -176,9 +176,9 @@ def backward_substep(tape: Any, now: int, parts: int, h: Any, neurons: Any, pack
 
 @compiled(fastmath=EXACT)
 def backward_rows(start: int, stop: int, sets: int, u: Any, timespans: Any, values: Any, memory: Any, wires: Any,
-                    synapses: int, unfolds: int, positive: int, input_map: int, method: Any, parts: int, tape: Any,
-                    memory_tape: Any, grad: Any, grad_u: Any, grad_timespans: Any, grad_v: Any, grad_memory_u: Any,
-                    memory_sums: Any, grads: Any) -> None:
+                  synapses: int, unfolds: int, positive: int, input_map: int, method: Any, parts: int, tape: Any,
+                  memory_tape: Any, grad: Any, grad_u: Any, grad_timespans: Any, grad_v: Any, grad_memory_u: Any,
+                  memory_sums: Any, grads: Any) -> None:
     """Every `sets`-th block of sequences, beginning with `start`, ..., `stop` - 1.
 
     tape, memory_tape: as `forward_rows` left them, with all frames. grad: gradient of its `vs`. The

@@ -8,18 +8,16 @@ arguments, `_ltc_batch` for the tape: here the potentials of a frame end with th
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 
 from ._jit import compiled
-from ._lanes import EXACT, clear, lanes, vconstant, vectors, vgather, vload, vlogistic2, vsplat, vstore, vsum
+from ._lanes import EXACT, LOG2E, clear, lanes, vconstant, vectors, vgather, vload, vlogistic2, vsplat, vstore, vsum
 from ._ltc_values import acting, map_outputs, mapping
 from ._memory_rows import remember, remember_back
 from ._rows import LINES, ZERO, filled
 
-LOG2E = 1 / math.log(2)
 FORWARD, BACKWARD = 4, 5  # vectors kept for a slot: see `pack`
 
 

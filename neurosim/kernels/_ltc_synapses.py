@@ -5,15 +5,13 @@ Synapses are walked in the order of their targets; each needs one load of presyn
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 
 from ._jit import compiled
-from ._lanes import EXACT, clear, lanes, vadd_sums, vconstant, vload, vlogistic2, vsplat, vstore
+from ._lanes import EXACT, LOG2E, clear, lanes, vadd_sums, vconstant, vload, vlogistic2, vsplat, vstore
 
-LOG2E = 1 / math.log(2)
 NUMBERS = 4  # kept for a synapse: see `pack`
 
 

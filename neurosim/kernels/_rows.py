@@ -13,16 +13,20 @@ import numpy as np
 import torch
 
 from ._jit import VECTOR, compiled
-from ._lanes import EXACT, lanes, vconstant, vload, vlogistic2, vsplat, vstore
+from ._lanes import EXACT, LOG2E, lanes, vconstant, vload, vlogistic2, vsplat, vstore
 
-LOG2E = 1 / math.log(2)
 LINES = 4  # sequences that are worked on together
 ZERO = np.int64(0)  # as an argument: for a literal 0 numba compiles a version of its own
 
 
+def padded(count: int, like: Any) -> int:
+    """`count` filled up to whole vectors of the dtype of `like`, an array or tensor."""
+    return count + -count % (VECTOR // like.dtype.itemsize)
+
+
 @compiled(fastmath=EXACT, allocates=False)
 def filled(count: int, like: Any) -> int:
-    """`count` filled up to whole vectors of the dtype of `like`."""
+    """`padded` in compiled code, where the number of lanes is a constant."""
     return count + -count % lanes(like)
 
 
@@ -135,19 +139,14 @@ def spread(weights: Any, start: int, groups: int, rows: int, columns: int, into:
                 into[target + column * column_step] = weights[source + column]
 
 
-def in_line(*shape: int, dtype: Any, make: Any = np.empty) -> np.ndarray:
-    """An array that begins where a cache line does: a vector that crosses two takes twice the time. `make` or np.zeros."""
+def aligned(*shape: int, dtype: Any, make: Any = np.empty) -> np.ndarray:
+    """As `vectors` of `_lanes`, outside compiled code: an array that begins where a cache line does. `make`: or np.zeros."""
     count, size = math.prod(shape), dtype.itemsize
     if not count:
         return make(shape, dtype)
     room = make(count + 64 // size, dtype)
     skip = -room.__array_interface__["data"][0] % 64 // size
     return room[skip:skip + count].reshape(shape)
-
-
-def padded(count: int, like: Any) -> int:
-    """`count` filled up to whole vectors."""
-    return count + -count % (VECTOR // like.dtype.itemsize)
 
 
 def matrix_gradient(sums: np.ndarray, fed: np.ndarray, groups: int, rows: int) -> np.ndarray:

@@ -13,7 +13,7 @@ from .._errors import InputError
 from . import _cfc_rows as compiled_rows
 from ._op import make_op
 from ._pool import each_row
-from ._rows import LINES, in_line, matrix_gradient, padded, spread
+from ._rows import LINES, aligned, matrix_gradient, padded, spread
 from .memory import (
     GATES,
     before_steps,
@@ -157,7 +157,7 @@ def pack(weights: np.ndarray, sizes: list[Sizes], groups: int, back: bool) -> tu
         groups: number of heads of a cell.
     """
     found, start = [], 0  # of every matrix: start, groups, rows and columns in `weights`; rows and columns here
-    pure = in_line(2 * sum(padded(cell.heads[0] // groups, weights) for cell in sizes), dtype=weights.dtype, make=np.zeros)
+    pure = aligned(2 * sum(padded(cell.heads[0] // groups, weights) for cell in sizes), dtype=weights.dtype, make=np.zeros)
     pure_at = 0
     for cell in sizes:
         own = cell.heads[0] // groups
@@ -169,7 +169,7 @@ def pack(weights: np.ndarray, sizes: list[Sizes], groups: int, back: bool) -> tu
         if cell.extra:
             spread(weights, start, 2, own, 1, pure, pure_at, 1, 1)
         start, pure_at = start + cell.extra, pure_at + 2 * padded(own, weights)
-    matrices = in_line(sum(wide * (across + (not back)) for *_, wide, across in found), dtype=weights.dtype, make=np.zeros)
+    matrices = aligned(sum(wide * (across + (not back)) for *_, wide, across in found), dtype=weights.dtype, make=np.zeros)
     to = len(matrices) if back else 0
     for start, heads, rows, columns, wide, across in found:
         if back:  # from the last to the first, weights alone
@@ -215,7 +215,7 @@ def forward(x: Any, timespans: Any, state: Any, weights: Any, drop: Any, units: 
     out = np.empty((*x.shape[:2], state.shape[1]), x.dtype)
     batch, frames, length = tape_shape(x, units, width, depth, mode, memory, True)
     frames = frames if keep else 1
-    tape = in_line(batch, frames, length, dtype=x.dtype)
+    tape = aligned(batch, frames, length, dtype=x.dtype)
     each_row(compiled_rows.forward_rows, -(-batch // LINES), batch * x.shape[1] * (len(matrices) + len(matrix)) // 8, x,
              timespans, state, matrices, pure, matrix, pad_drop(drop, width), np.array(units), every, padded(width, x), depth,
              mode, activation, frames, length, tape.reshape(-1), out)
@@ -236,7 +236,7 @@ def backward(needs: tuple[bool, ...], grads: Any, outputs: Any, x: Any, timespan
     sums_length = gates + sum(depth * wide + groups * padded(own, x) for own in units)
     parts = min(PARTS, -(-batch // LINES))
     grad_x, grad_timespans, grad_state = np.empty_like(x), np.empty_like(timespans), np.empty_like(state)
-    sums, pure_sums = in_line(batch, time, sums_length, dtype=x.dtype), np.zeros((parts, len(pure)), x.dtype)
+    sums, pure_sums = aligned(batch, time, sums_length, dtype=x.dtype), np.zeros((parts, len(pure)), x.dtype)
     each_row(compiled_rows.backward_rows, parts, 2 * batch * time * (len(matrices) + len(matrix)) // 8, parts, timespans,
              matrices, pure, matrix, pad_drop(drop, width), np.array(units), every, wide, depth, mode, activation,
              tape.shape[2], tape.reshape(-1), grads[0], grad_x, grad_timespans, grad_state, sums_length, sums.reshape(-1),

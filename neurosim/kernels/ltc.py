@@ -15,8 +15,8 @@ from ._jit import VECTOR
 from ._ltc_values import CLAMP, LEAST_CM, SOFTPLUS, acting_back, in_order, inputs_back, outputs_back
 from ._op import make_op
 from ._pool import each_row
-from ._rows import in_line
-from .memory import GATES, before_steps, kept_length, lstm, memory_gradient, memory_matrix, memory_size, padded, split_memory
+from ._rows import aligned, padded
+from .memory import GATES, before_steps, kept_length, lstm, memory_gradient, memory_matrix, memory_size, split_memory
 
 METHODS: dict[int, tuple[float, ...]] = {0: (), 1: (0, 1), 4: (0, 1 / 2, 1 / 2, 1, 1 / 6, 1 / 3, 1 / 3, 1 / 6)}
 """By their order, c and then b of the stages of the explicit methods, see `_ltc_explicit`; 0: the semi-implicit one."""
@@ -237,7 +237,7 @@ def forward(u: Any, timespans: Any, state: Any, values: Any, wires: Any, synapse
     states, y = np.empty((batch, time, state.shape[1]), u.dtype), np.empty((batch, time, outputs), u.dtype)
     rows, frames, parts = Rows.split(batch, u.dtype, order), frame_count(u, unfolds, memory) if keep else 2, keep or 1
     length, memory_frames, kept = rows.frame(units, parts) * frames, time if keep else 1, kept_length(units, memory, u)
-    tape = in_line(length + batch * memory_frames * kept, dtype=u.dtype)
+    tape = aligned(length + batch * memory_frames * kept, dtype=u.dtype)
     matrix = memory_matrix(values, inputs, units, memory, False)
     method = np.array(METHODS[order], u.dtype)
     work = time * unfolds * (synapses + units)
@@ -263,7 +263,7 @@ def backward(needs: tuple[bool, ...], grads: Any, kept: Any, u: Any, timespans: 
     grad_states = grad_states.copy()
     grad_u, grad_timespans, grad_state = np.empty_like(u), np.empty_like(timespans), np.empty_like(state)
     matrix = memory_matrix(values, inputs, units, memory, True)
-    sums = in_line(batch, time, GATES * padded(units, u) if memory else 0, dtype=u.dtype)
+    sums = aligned(batch, time, GATES * padded(units, u) if memory else 0, dtype=u.dtype)
     grad_memory_u = np.empty((batch, time if memory else 0, inputs), u.dtype)
     total, maps = np.zeros_like(values), 3 * units + 4 * every
     outputs_back(values, maps + input_map * inputs, output_map, states, grad_y, grad_states, total)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ._memory_rows import GATES, KEPT
-from ._rows import in_line, matrix_gradient, padded, spread
+from ._rows import aligned, matrix_gradient, padded, spread
 
 FORGET = 2  # the gate that is biased by 1
 
@@ -49,12 +49,12 @@ def memory_matrix(weights: np.ndarray, inputs: int, units: int, memory: bool, ba
     bias, recurrent = start + GATES * units * inputs, start + GATES * units * (inputs + 1)
     if back:
         across = padded(inputs + units, weights)
-        matrix = in_line(columns * across, dtype=weights.dtype, make=np.zeros)
+        matrix = aligned(columns * across, dtype=weights.dtype, make=np.zeros)
         spread(weights, start, GATES, units, inputs, matrix, 0, across, 1)
         spread(weights, recurrent, GATES, units, units, matrix, inputs, across, 1)
     else:
         end = (inputs + units) * columns
-        matrix = in_line(end + columns, dtype=weights.dtype, make=np.zeros)
+        matrix = aligned(end + columns, dtype=weights.dtype, make=np.zeros)
         spread(weights, start, GATES, units, inputs, matrix, 0, 1, columns)
         spread(weights, recurrent, GATES, units, units, matrix, inputs * columns, 1, columns)
         spread(weights, bias, GATES, units, 1, matrix, end, 1, 1)

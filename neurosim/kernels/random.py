@@ -25,7 +25,7 @@ from ._pool import each_row
 ROUND_A, ROUND_B = 0xD2511F53, 0xCD9E8D57
 WEYL_A, WEYL_B = 0x9E3779B9, 0xBB67AE85
 WORD = 0xFFFFFFFF
-NOISE, REFRACTORY, START = 0, 1, 2  # streams, at most 4
+NOISE, REFRACTORY, START, DROPOUT = range(4)  # streams, at most 4
 RUN = 64  # cells that take the same word of consecutive blocks
 GROUP = 4 * RUN  # cells of that many blocks
 
@@ -50,7 +50,7 @@ def words(key: Tensor, stream: int, index: Tensor, rows: int, cells: int) -> Ten
 
     Args:
         key: int64 0-d, the seed.
-        stream: which use the numbers are for (NOISE, REFRACTORY, START).
+        stream: which use the numbers are for (NOISE, REFRACTORY, START, DROPOUT).
         index: int64, not negative: number of the frame or of the spike, 0-d, (rows, cells), or with more axes before these.
         rows, cells: size of the result.
     Returns: (2, ..., rows, cells), the words of the even and of the odd member of the pair that a cell belongs to.

@@ -13,14 +13,13 @@ from ..functional.cfc import CfCParams, CfCState, Linear, cfc_network
 from ..functional.memory import LSTMState
 from ..kernels.affine import affine
 from ..kernels.cfc import ACTIVATIONS, MODES
-from ..kernels.random import uniforms
+from ..kernels.random import DROPOUT, uniforms
 from ._base import Cell, _Liquid, wired
 from ._start import cfc_start, linear_start
 from .recipes import Recipe
 from .wirings import Wiring
 
 HEADS = ("f1", "f2", "time_a", "time_b")
-DROPOUT = 3  # the stream of random numbers
 RECURRENT = ("dense", "wiring")
 
 
