@@ -11,15 +11,15 @@ from torch import Tensor
 from .._errors import InputError
 from . import _ltc_batch as batched
 from . import _ltc_single as single
-from ._jit import VECTOR
 from ._ltc_values import CLAMP, LEAST_CM, SOFTPLUS, acting_back, in_order, inputs_back, outputs_back
 from ._op import make_op
 from ._pool import each_row
 from ._rows import aligned, padded
 from .memory import GATES, before_steps, kept_length, lstm, memory_gradient, memory_matrix, memory_size, split_memory
 
-METHODS: dict[int, tuple[float, ...]] = {0: (), 1: (0, 1), 4: (0, 1 / 2, 1 / 2, 1, 1 / 6, 1 / 3, 1 / 3, 1 / 6)}
-"""By their order, c and then b of the stages of the explicit methods, see `_ltc_explicit`; 0: the semi-implicit one."""
+TABLEAUS: dict[int, tuple[tuple[float, ...], tuple[float, ...]]] = {
+    0: ((), ()), 1: ((0,), (1,)), 4: ((0, 1 / 2, 1 / 2, 1), (1 / 6, 1 / 3, 1 / 3, 1 / 6))}
+"""Butcher's tableaus of the explicit methods by their order, c and b of the stages, see `_ltc_explicit`; 0: semi-implicit."""
 SETS = 16  # partial sums of the gradients; their number must not depend on the number of threads
 
 
@@ -134,11 +134,11 @@ def reference(u: Tensor, timespans: Tensor, state: Tensor, values: Tensor, wires
         for _ in range(unfolds):
             if order:
                 k, slope = torch.zeros_like(v), torch.zeros_like(v)
-                for stage in range(len(METHODS[order]) // 2):
-                    point = v + METHODS[order][stage] * h * k
+                for ahead, weight in zip(*TABLEAUS[order], strict=True):
+                    point = v + ahead * h * k
                     n, d = sums(point)
                     k = (n - point * d) / cm
-                    slope = slope + METHODS[order][len(METHODS[order]) // 2 + stage] * k
+                    slope = slope + weight * k
                 v = v + h * slope
             else:
                 n, d = sums(v)
@@ -167,7 +167,7 @@ def tape_length(u: Any, state: Any, unfolds: int, memory: bool, order: int, keep
     if not keep:
         return 0
     units = unit_count(state, memory)
-    return (Rows.split(u.shape[0], u.dtype, order).frame(units, keep) * frame_count(u, unfolds, memory)
+    return (Rows.split(u, units, order).frame(keep) * frame_count(u, unfolds, memory)
             + u.shape[0] * u.shape[1] * kept_length(units, memory, u))
 
 
@@ -182,28 +182,29 @@ def frame_count(u: Any, unfolds: int, memory: bool) -> int:
 
 
 class Rows(NamedTuple):
-    """How a batch is worked on: whole vectors of sequences, and those that are left one by one."""
+    """How a batch is worked on: whole vectors of sequences, and those that are left one by one.
+
+    On the tape all frames of the blocks come first.
+    """
 
     blocks: int
     together: int  # sequences in the blocks
     alone: int
-    width: int
+    of_blocks: int  # size of a part of a frame of all blocks
+    of_one: int  # of a sequence alone
+    extra: int  # vector at the end of a frame of a sequence alone
 
     @classmethod
-    def split(cls, batch: int, dtype: Any, order: int) -> Rows:
+    def split(cls, u: Any, units: int, order: int) -> Rows:
         """A last block that is at least half full is worth a vector; explicit methods have code for blocks alone."""
-        width = VECTOR // dtype.itemsize
+        batch, width = u.shape[0], padded(1, u)
         blocks = (batch + (width - 1 if order else width // 2)) // width
         alone = max(batch - blocks * width, 0)
-        return cls(blocks, batch - alone, alone, width)
+        return cls(blocks, batch - alone, alone, blocks * width * units, padded(units, u), width)
 
-    def frame(self, units: int, parts: int) -> int:
+    def frame(self, parts: int) -> int:
         """Size of a frame of so many parts of the tape of all sequences."""
-        return self.frame_together(units, parts) + self.alone * (parts * (units + -units % self.width) + self.width)
-
-    def frame_together(self, units: int, parts: int) -> int:
-        """Size of a frame of the sequences in blocks; on the tape, all frames of these come first."""
-        return parts * self.blocks * self.width * units
+        return parts * self.of_blocks + self.alone * (parts * self.of_one + self.extra)
 
     def work(self) -> list[tuple[Any, int, slice]]:
         """What there is to do: the compiled code for it, how many pieces, and which sequences."""
@@ -235,16 +236,16 @@ def forward(u: Any, timespans: Any, state: Any, values: Any, wires: Any, synapse
     check(u, timespans, state, values, wires, synapses, input_map, output_map, outputs, memory)
     (batch, time, inputs), units = u.shape, unit_count(state, memory)
     states, y = np.empty((batch, time, state.shape[1]), u.dtype), np.empty((batch, time, outputs), u.dtype)
-    rows, frames, parts = Rows.split(batch, u.dtype, order), frame_count(u, unfolds, memory) if keep else 2, keep or 1
-    length, memory_frames, kept = rows.frame(units, parts) * frames, time if keep else 1, kept_length(units, memory, u)
+    rows, frames, parts = Rows.split(u, units, order), frame_count(u, unfolds, memory) if keep else 2, keep or 1
+    length, memory_frames, kept = rows.frame(parts) * frames, time if keep else 1, kept_length(units, memory, u)
     tape = aligned(length + batch * memory_frames * kept, dtype=u.dtype)
     matrix = memory_matrix(values, inputs, units, memory, False)
-    method = np.array(METHODS[order], u.dtype)
+    method = np.array(TABLEAUS[order], u.dtype).reshape(-1)
     work = time * unfolds * (synapses + units)
     for code, pieces, some in rows.work():
         each_row(code.forward_rows, pieces, (some.stop or rows.alone) * work, u[some], timespans[some], state[some], values,
                  matrix, wires, synapses, unfolds, epsilon, positive, input_map, output_map, method, parts, frames,
-                 tape[rows.frame_together(units, parts) * frames if code is single else 0:], memory_frames,
+                 tape[parts * rows.of_blocks * frames if code is single else 0:], memory_frames,
                  tape[length + (some.start or 0) * memory_frames * kept:], states[some], y[some])
     return states, y, tape if keep else tape[:0]
 
@@ -259,7 +260,7 @@ def backward(needs: tuple[bool, ...], grads: Any, kept: Any, u: Any, timespans: 
         _, _, tape = forward(u, timespans, state, values, wires, synapses, unfolds, epsilon, positive, input_map, output_map,
                              outputs, memory, order, parts)
     (batch, time, inputs), units, every = u.shape, unit_count(state, memory), wires.shape[1]
-    rows, frames, length = Rows.split(batch, u.dtype, order), frame_count(u, unfolds, memory), kept_length(units, memory, u)
+    rows, frames, length = Rows.split(u, units, order), frame_count(u, unfolds, memory), kept_length(units, memory, u)
     grad_states = grad_states.copy()
     grad_u, grad_timespans, grad_state = np.empty_like(u), np.empty_like(timespans), np.empty_like(state)
     matrix = memory_matrix(values, inputs, units, memory, True)
@@ -267,14 +268,14 @@ def backward(needs: tuple[bool, ...], grads: Any, kept: Any, u: Any, timespans: 
     grad_memory_u = np.empty((batch, time if memory else 0, inputs), u.dtype)
     total, maps = np.zeros_like(values), 3 * units + 4 * every
     outputs_back(values, maps + input_map * inputs, output_map, states, grad_y, grad_states, total)
-    method = np.array(METHODS[order], u.dtype)
+    method = np.array(TABLEAUS[order], u.dtype).reshape(-1)
     work = 3 * time * unfolds * (synapses + units)
     for code, pieces, some in rows.work():
         found = np.zeros((min(SETS, pieces), len(values)), u.dtype)
         each_row(code.backward_rows, len(found), (some.stop or rows.alone) * work, len(found), u[some], timespans[some],
                  values, matrix, wires, synapses, unfolds, positive, input_map, method, parts,
-                 tape[rows.frame_together(units, parts) * frames if code is single else 0:],
-                 tape[rows.frame(units, parts) * frames + (some.start or 0) * time * length:], grad_states[some],
+                 tape[parts * rows.of_blocks * frames if code is single else 0:],
+                 tape[rows.frame(parts) * frames + (some.start or 0) * time * length:], grad_states[some],
                  grad_u[some], grad_timespans[some], grad_state[some], grad_memory_u[some], sums[some].reshape(-1), found)
         for some_sums in found:
             total += some_sums

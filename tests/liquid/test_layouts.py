@@ -305,7 +305,15 @@ def test_exported_layers_keep_their_layout() -> None:
     torch.testing.assert_close(alone.module()(x[:, 0]), layer.advance(x[:, 0])[0])
 
 
-def test_what_does_not_fit_is_refused() -> None:
+def flat(x: Tensor) -> Tensor:
+    """A video as a time-first signal."""
+    return x.flatten(3).mean(-1).permute(2, 0, 1)
+
+
+LAYOUT = r"takes data of the layout \(batch, time, feature\) \(got \(time, batch, feature\)\); "
+
+
+def test_layers_of_one_model_have_one_layout() -> None:
     first, second = LTC(2, 3, batch_first=False), CfC(3, 3)
     text = re.escape("layers: must take data of one layout, but layer_0 (LTC) takes (time, batch, feature) and layer_1 (CfC) "
                      "takes (batch, time, feature); build all of them with the same batch_first")
@@ -313,30 +321,38 @@ def test_what_does_not_fit_is_refused() -> None:
                  lambda *parts: neurosim.models.List(*parts, mode="parallel")):
         with pytest.raises(ParameterError, match=text.replace("layer_1", "layer_[12]")):
             make(first, second)
-    first = LTC(2, 3, batch_first=False)
     with pytest.raises(ParameterError, match=r"back \(CfC\) takes \(batch, time, feature\)"):
         Bidirectional(LTC(2, 3, batch_first=False), CfC(2, 3))
+    changed = Sequential(LTC(2, 3, batch_first=False), LTC(3, 3, batch_first=False))
+    changed.layer_1 = CfC(3, 3)
+    with pytest.raises(InputError, match=r"Sequential.layer_1: " + LAYOUT):
+        changed(noise(4, 4, 2))
+    with pytest.raises(ParameterError, match=r"GLM.stimulus: must be a layer of signals \(batch, time, feature\)"):
+        GLM(LTC(1, 3, batch_first=False), 3)
 
-    def flat(x: Tensor) -> Tensor:
-        return x.flatten(3).mean(-1).permute(2, 0, 1)  # a video as a time-first signal
 
+def test_a_signal_made_of_a_video_has_a_layout_too() -> None:
     inner = Sequential(Delay(1), flat, LTC(1, 3, batch_first=False))
     out = inner.run(torch.zeros(5, 4, 4), 2, record=["layer_0", "layer_1", "layer_2.v"])
     assert [tuple(x.shape) for x in out] == [(5, 1, 3), (1, 1, 5, 4, 4), (5, 1, 1), (5, 1, 3)]
     assert [out.axes_of(key).time for key in out.keys()] == [0, 2, 0, 0]
-    layout = r"takes data of the layout \(batch, time, feature\) \(got \(time, batch, feature\)\); "
-    with pytest.raises(InputError, match=r"Sequential.layer_1: " + layout + "build it and what comes before it"):
+    with pytest.raises(InputError, match=r"Sequential.layer_1: " + LAYOUT + "build it and what comes before it"):
         Sequential(inner, CfC(3, 3)).run(torch.zeros(5, 4, 4))
-    changed = Sequential(LTC(2, 3, batch_first=False), LTC(3, 3, batch_first=False))
-    changed.layer_1 = CfC(3, 3)
-    with pytest.raises(InputError, match=r"Sequential.layer_1: " + layout):
-        changed(noise(4, 4, 2))
+    with pytest.raises(ParameterError, match=r"Irregular.inner: must be a model of signals that takes timespans"):
+        Irregular(inner)
+
+
+def test_outputs_of_another_layout_are_refused() -> None:
     out = LTC(2, 2, batch_first=False).run(noise(4, 4, 2))
     fitted = LTC(2, 2)
     for call in (fitted, fitted.advance, fitted.run, lambda x: list(fitted.stream(x, 2)),
                  lambda x: fitted.compute_loss(noise(4, 4, 2), x)):
-        with pytest.raises(InputError, match=layout + r"turn its values, such as out\[0\].transpose\(0, 1\)"):
+        with pytest.raises(InputError, match=LAYOUT + r"turn its values, such as out\[0\].transpose\(0, 1\)"):
             call(out)
+
+
+def test_shapes_that_do_not_fit_are_refused() -> None:
+    first = LTC(2, 3, batch_first=False)
     for shape in ((3, 6), (7,)):
         with pytest.raises(InputError, match=r"LTC.timespans: must be .* \(time,\) = \(6,\) or \(time, batch\) = \(6, 3\)"):
             first(noise(6, 3, 2), timespans=torch.ones(shape))
@@ -347,10 +363,6 @@ def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(InputError, match=r"LTC: a time-first signal must be \(time, batch, feature\) or promotable to it, 1-D "
                                          r"or 2-D or 3-D \(got 4-D"):
         first(torch.zeros(1, 2, 3, 4))
-    with pytest.raises(ParameterError, match=r"GLM.stimulus: must be a layer of signals \(batch, time, feature\)"):
-        GLM(LTC(1, 3, batch_first=False), 3)
-    with pytest.raises(ParameterError, match=r"Irregular.inner: must be a model of signals that takes timespans"):
-        Irregular(Sequential(Delay(1), flat, LTC(1, 3, batch_first=False)))
     first(noise(6, 3, 2))
     with pytest.raises(neurosim.StateError, match="left by frames of shape"):
         first(noise(6, 2))
