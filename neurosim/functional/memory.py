@@ -21,9 +21,13 @@ class LSTMState(NamedTuple):
 def lstm_step(weights: LSTMWeights, state: LSTMState, x: Tensor) -> LSTMState:
     """One step of an LSTM, whose h the liquid cell then takes as its own state.
 
+    With s the logistic function, and g, i, f, o the four blocks of W x + b + R h:
+
+        c' = s(f + 1) c + s(i) tanh g,  h' = s(o) tanh c'
+
     Args:
-        weights: (4 units, inputs), (4 units,), (4 units, units) for input, bias and recurrence; row blocks candidate,
-            input gate, forget gate, output gate.
+        weights: (4 units, inputs), (4 units,), (4 units, units) W, b and R; row blocks candidate g, input gate i,
+            forget gate f, output gate o.
         x: (batch, inputs).
     Returns: the state in which the liquid cell starts its step; time spans play no part.
     Reference: Lechner & Hasani, Mixed-memory RNNs, 2022; as in ncps the forget gate is biased by 1.
