@@ -26,6 +26,7 @@ from ._stacks import Remembering
 from ._state import StateDict, mapped
 from ._tree import Modules, Parameters, Shown, Tree, UserParameters
 from ._units import Resolution
+from .kernels._op import is_batched
 from .optim import Fitting
 
 REMEMBERED = frozenset({"state", "_left_by", "_taps"})  # set in every call: never a parameter, buffer or module
@@ -186,7 +187,8 @@ class Layer(Fitting, Remembering):
         x = to_tensor(x, dtype, device, where)
         x = self.axes.promote(x, where)
         check_on_nan(on_nan or self.on_nan, where)
-        if (on_nan or self.on_nan) == "raise" and not torch.jit.is_tracing():  # a look at the numbers would be in the trace
+        # A look at the numbers would be in a trace; vmap does not give any.
+        if (on_nan or self.on_nan) == "raise" and not torch.jit.is_tracing() and not is_batched(x):
             refuse_nan(x, self.axes, where, first_frame)
         return x
 

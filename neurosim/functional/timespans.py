@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from .._errors import InputError
+from ..kernels._op import is_batched
 
 
 def elapsed(timespans: Any, batch: int, time: int, like: Tensor, where: str, *, batch_first: bool = True) -> Tensor:
@@ -22,7 +23,7 @@ def elapsed(timespans: Any, batch: int, time: int, like: Tensor, where: str, *, 
         batch_first: False takes (time, batch) in place of (batch, time).
     Returns: (batch, time).
     Raises: InputError for another shape, and for negative or non-finite values (these are not looked at while
-        torch.compile traces).
+        torch.compile traces, or under vmap).
     """
     if timespans is None:
         return like.new_ones(batch, time)
@@ -33,7 +34,7 @@ def elapsed(timespans: Any, batch: int, time: int, like: Tensor, where: str, *, 
     if tuple(spans.shape) not in ((), (time,), sizes):
         raise InputError(f"{where}.timespans: must be a number, (time,) = ({time},) or {named} = {sizes} "
                          f"(got shape {tuple(spans.shape)})")
-    if not torch.compiler.is_compiling() and spans.numel():
+    if not torch.compiler.is_compiling() and spans.numel() and not is_batched(spans):
         smallest, largest = (bound.item() for bound in spans.detach().aminmax())
         if not (smallest >= 0 and largest < float("inf")):  # a NaN makes both NaN
             raise InputError(f"{where}.timespans: must be finite and not negative "

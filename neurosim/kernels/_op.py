@@ -39,12 +39,14 @@ def make_op(name: str, reference: Callable[..., Any], shapes: Callable[..., Any]
     Returns: a function of the same arguments. It calls the compiled code for CPU tensors whose floating dtypes are
         float32 or float64 (mixed, if the kernel likes), else the reference, which ONNX gets too.
     """
+    @uncast
     def run(*args: Any) -> Any:
         result = forward(*map(to_numpy, args))
         if isinstance(result, tuple):
             return tuple(torch.from_numpy(array) for array in result)
         return torch.from_numpy(result)
 
+    @uncast
     def gradients(needs: list[bool], grads: list[Tensor], outputs: list[Tensor], *args: Any) -> list[Tensor | None]:
         found = backward(tuple(needs), tuple(map(to_numpy, grads)), tuple(map(to_numpy, outputs)), *map(to_numpy, args))
         return [as_gradient(grad, arg) if need else None for need, grad, arg in zip(needs, found, args)]
@@ -76,11 +78,12 @@ def make_op(name: str, reference: Callable[..., Any], shapes: Callable[..., Any]
         ctx.save_for_backward(*tensors, *outputs)
 
     def autograd(ctx: Any, *grads: Tensor | None, compiled: Callable[..., Any] = operator_backward) -> tuple[Any, ...]:
-        inputs, outputs = ctx.saved_tensors[:ctx.count], ctx.saved_tensors[ctx.count:]
+        saved = ctx.saved_tensors  # asked for once: checkpoints hand it out a single time
+        inputs, outputs = saved[:ctx.count], saved[ctx.count:]
         needs = list(ctx.needs_input_grad[:ctx.count])
         whole = [nothing_like(output) if grad is None else grad
                  for grad, output in zip(grads, outputs[:len(outputs) - kept])]
-        if torch.is_grad_enabled():  # create_graph=True: the gradient has to be differentiable itself
+        if torch.is_grad_enabled() or any(map(is_batched, whole)):  # create_graph=True: it has to be differentiable itself
             found = differentiate(reference, needs, whole, inputs, ctx.rest)
         else:
             found = compiled(needs, whole, list(outputs), *inputs, *ctx.rest)
@@ -130,6 +133,25 @@ def transformed() -> bool:
     """Whether a functorch transform (vmap, grad, jvp) or forward-mode differentiation is at work."""
     return (torch._C._functorch.peek_interpreter_stack() is not None
             or torch.autograd.forward_ad._current_level >= 0)
+
+
+def is_batched(x: Tensor) -> bool:
+    """Whether vmap, or `is_grads_batched` of torch.autograd.grad, hides an axis, so that the numbers cannot be looked at."""
+    functorch = torch._C._functorch
+    while functorch.is_functorch_wrapped_tensor(x) and not functorch.is_batchedtensor(x):
+        x = functorch.get_unwrapped(x)
+    return functorch.is_batchedtensor(x) or functorch.is_legacy_batchedtensor(x)
+
+
+def uncast(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function outside of torch.autocast: what has been computed in one dtype has its gradient in it."""
+    def call(*args: Any) -> Any:
+        if not torch.is_autocast_enabled("cpu"):
+            return function(*args)
+        with torch.autocast("cpu", enabled=False):
+            return function(*args)
+
+    return call
 
 
 def to_onnx() -> bool:
@@ -204,12 +226,14 @@ def nothing_like(x: Tensor) -> Tensor:
     return torch.zeros_like(x)
 
 
+@uncast
 def differentiate(reference: Callable[..., Any], needs: list[bool], grads: list[Tensor], inputs: tuple[Tensor, ...],
                   rest: tuple[Any, ...]) -> list[Tensor | None]:
     """Gradients of the reference with respect to `inputs`, with a graph of their own."""
     # Aliases make inputs that are passed twice, or that depend on each other, distinct.
-    own = [x.view_as(x) for x in inputs]
-    result = reference(*own, *rest)
+    with torch.enable_grad():
+        own = [x.view_as(x) for x in inputs]
+        result = reference(*own, *rest)
     outputs = result if isinstance(result, tuple) else (result,)
     pairs = [(out, grad) for out, grad in zip(outputs, grads) if out.requires_grad]
     wanted = [x for x, need in zip(own, needs) if need]

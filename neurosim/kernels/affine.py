@@ -66,9 +66,10 @@ def forward(x: Any, weight: Any, bias: Any) -> Any:
 
 
 def backward(needs: tuple[bool, ...], grads: Any, outputs: Any, x: Any, weight: Any, bias: Any) -> tuple[Any, ...]:
-    """Gradients of all arguments."""
+    """Gradients of all arguments; that of a row of x follows from this row alone."""
     g, rows = (torch.from_numpy(array.reshape(-1, array.shape[-1])) for array in (grads[0], x))
-    return (g @ torch.from_numpy(weight)).reshape(x.shape).numpy(), (g.T @ rows).numpy(), g.sum(0).numpy()
+    of_x = forward(grads[0], weight.T, np.zeros(weight.shape[1], weight.dtype))
+    return of_x, (g.T @ rows).numpy(), g.sum(0).numpy()
 
 
 affine = make_op("affine", reference, shapes, forward, backward)

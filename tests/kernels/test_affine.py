@@ -34,6 +34,10 @@ def test_a_row_does_not_depend_on_the_others(rows: int, first: int, count: int, 
     x, weight, bias = drawn(rows, inputs).float(), drawn(outputs, inputs, seed=1).float(), drawn(outputs, seed=2).float()
     part = slice(min(first, rows - 1), first + count)
     assert torch.equal(affine(x[part], weight, bias), affine(x, weight, bias)[part])
+    whole, some, slope = x.clone().requires_grad_(), x[part].requires_grad_(), drawn(rows, outputs, seed=3).float()
+    of_whole, = torch.autograd.grad(affine(whole, weight, bias), whole, slope)
+    of_some, = torch.autograd.grad(affine(some, weight, bias), some, slope[part])
+    assert torch.equal(of_some, of_whole[part])
     x[0] = torch.nan
     assert torch.equal(affine(x, weight, bias)[1:], affine(x[1:], weight, bias))
 

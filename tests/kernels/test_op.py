@@ -11,10 +11,12 @@ import numba
 import pytest
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from neurosim.functional.spatial import deriche_coefficients
 from neurosim.kernels._jit import compiled
 from neurosim.kernels._op import make_op
+from neurosim.kernels.affine import affine
 from neurosim.kernels.deriche import deriche
 from neurosim.kernels.leaky_heat import leaky_heat
 from neurosim.kernels.recursion import recursion
@@ -32,6 +34,7 @@ def cases(grad: bool) -> list[Any]:
         pytest.param(recursion, (rand(2, 4, 3, grad=grad), rand(2, 3, grad=grad), c, b), id="recursion"),
         pytest.param(deriche, (rand(2, 4, 5, grad=grad), blur), id="deriche"),
         pytest.param(leaky_heat, (rand(2, 3, 4, 5, grad=grad), rand(2, 4, 5, grad=grad), c, b, blur), id="leaky_heat"),
+        pytest.param(affine, (rand(2, 3, grad=grad), rand(4, 3, grad=grad), rand(4, grad=grad)), id="affine"),
     ]
 
 
@@ -76,6 +79,27 @@ def test_func_transforms(op: Any, args: tuple[Tensor, ...]) -> None:
     torch.testing.assert_close(change, expected.sum())
     pair = torch.stack([args[0], 2 * args[0]])
     torch.testing.assert_close(torch.func.vmap(loss)(pair), torch.stack([loss(pair[0]), loss(pair[1])]))
+
+
+@pytest.mark.parametrize(("op", "args"), cases(grad=True))
+def test_what_torch_does_with_graphs(op: Any, args: tuple[Tensor, ...]) -> None:
+    """Checkpoints hand out saved tensors once; batched gradients have no numbers; autocast is none of the kernel's business."""
+    weight = rand(3, *op(*args).shape)
+    expected = [torch.autograd.grad(op(*args), args, one) for one in weight]
+    again = torch.autograd.grad(checkpoint(op, *args, use_reentrant=False), args, weight[0])
+    torch.testing.assert_close(again, expected[0], rtol=0, atol=0)
+    stacked = tuple(map(torch.stack, zip(*expected, strict=True)))
+    y = op(*args)
+    torch.testing.assert_close(torch.autograd.grad(y, args, weight, retain_graph=True, is_grads_batched=True), stacked)
+    one_by_one = torch.func.vmap(lambda one: torch.autograd.grad(y, args, one, retain_graph=True))
+    torch.testing.assert_close(one_by_one(weight), stacked)
+    single = [x.detach().float().requires_grad_() for x in args]
+    exact = torch.autograd.grad(op(*single), single, weight[0].float())
+    with torch.autocast("cpu", torch.bfloat16):
+        y = op(*single)
+        torch.testing.assert_close(torch.autograd.grad(y, single, weight[0].float(), retain_graph=True), exact, rtol=0, atol=0)
+        graph = torch.autograd.grad(y, single, weight[0].float(), create_graph=True)
+    torch.testing.assert_close(graph, exact, rtol=1e-4, atol=1e-5)
 
 
 class Wrapped(torch.nn.Module):

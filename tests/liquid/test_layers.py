@@ -72,6 +72,35 @@ def test_every_form_of_time_spans(make: Callable[..., Layer]) -> None:
         assert layer.get_state() == {}
 
 
+@pytest.mark.parametrize("batch_first", [True, False])
+@pytest.mark.parametrize("make", [lambda **options: LTC(2, 3, **options), lambda **options: CfC(2, 3, **options)])
+def test_gradients_of_each_sequence_in_one_vmap(make: Callable[..., Layer], batch_first: bool) -> None:
+    """Neither values nor time spans can be looked at then."""
+    layer, x, timespans = make(batch_first=batch_first), noise(3, 4, 2), spans(3, 4)
+    start = {name: value.detach() for name, value in layer.named_parameters()}
+
+    def loss(values: Any, x: Any, timespans: Any) -> Any:
+        return torch.func.functional_call(Advanced(layer), {f"layer.{k}": v for k, v in values.items()}, (x, timespans)).sum()
+
+    found = torch.func.vmap(torch.func.grad(loss), in_dims=(None, 0, 0))(start, x, timespans)
+    for row in range(3):
+        layer.zero_grad()
+        layer.advance(x[row], timespans=timespans[row])[0].sum().backward()
+        for name, value in layer.named_parameters():
+            torch.testing.assert_close(found[name][row], value.grad, rtol=1e-4, atol=1e-6)
+
+
+class Advanced(torch.nn.Module):
+    """`Layer.advance` as a module."""
+
+    def __init__(self, layer: Layer) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: torch.Tensor, timespans: torch.Tensor) -> torch.Tensor:
+        return self.layer.advance(x, timespans=timespans)[0]
+
+
 def test_dropout_drops_as_often_as_said_and_only_in_training() -> None:
     x = noise(3, 20, 2)
     layer, plain = CfC(2, 5, backbone_dropout=0.4), CfC(2, 5)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ...._errors import InputError, StateError
 from ....functional.timespans import elapsed
+from ....kernels._op import is_batched
 from ....liquid._base import Cell
 from .lstm import LSTMCell
 
@@ -134,7 +135,8 @@ def one_step(cell: StepCell, x: Tensor, states: Tensor, timespans: Any) -> tuple
 def same_along_last(timespans: Tensor, where: str) -> Tensor:
     """Time spans that were repeated for every neuron, once. Raises InputError when they differ."""
     once = timespans[..., :1]
-    if timespans.shape[-1] > 1 and not torch.compiler.is_compiling() and not bool((timespans == once).all()):
+    if (timespans.shape[-1] > 1 and not torch.compiler.is_compiling() and not is_batched(timespans)
+            and not bool((timespans == once).all())):
         raise InputError(f"{where}.timespans: must be the same for all neurons; each step of a sequence takes one time "
                          f"(got {tuple(timespans.shape)} with values that differ along the last axis)")
     return once[..., 0]
