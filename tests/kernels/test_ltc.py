@@ -131,36 +131,30 @@ def test_gradients_are_those_of_differences(batch: int, wrt: int, positive: int,
         assert torch.autograd.gradgradcheck(function, x)
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_the_number_of_threads_does_not_change_one_bit(dtype: torch.dtype) -> None:
-    args = arguments(85, 20, 3, 24, 0.8, 1, dtype)
-    weight = torch.ones(85, 20, 24)
-    threads = torch.get_num_threads()
+def on_one_and_two_threads(args: Args) -> list[list[Tensor]]:
+    """Potentials, outputs and gradients with each number of threads."""
+    threads, found = torch.get_num_threads(), []
+    weight = torch.ones(args[0].shape[0], args[0].shape[1], args[2].shape[1])
     try:
-        torch.set_num_threads(1)
-        one = gradients(ltc, args, weight, 3)
-        torch.set_num_threads(2)
-        two = gradients(ltc, args, weight, 3)
+        for count in (1, 2):
+            torch.set_num_threads(count)
+            outputs, grads = gradients(ltc, args, weight, 3)
+            found.append([*outputs, *grads])
     finally:
         torch.set_num_threads(threads)
-    assert all(torch.equal(a, b) for a, b in zip([*one[0], *one[1]], [*two[0], *two[1]], strict=True))
+    return found
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_number_of_threads_does_not_change_one_bit(dtype: torch.dtype) -> None:
+    one, two = on_one_and_two_threads(arguments(85, 20, 3, 24, 0.8, 1, dtype))
+    assert all(map(torch.equal, one, two))
 
 
 def test_the_number_of_threads_does_not_change_a_network_with_memory() -> None:
-    args = arguments(85, 20, 3, 24, 0.8, 1, torch.float32, memory=True)
-    weight = torch.ones(85, 20, 48)
-    threads = torch.get_num_threads()
-    try:
-        torch.set_num_threads(1)
-        one = gradients(ltc, args, weight, 3)
-        torch.set_num_threads(2)
-        two = gradients(ltc, args, weight, 3)
-    finally:
-        torch.set_num_threads(threads)
-    own = len(args[3]) - memory_size(3, 24, True)
-    *first, values = [*one[0], *one[1]]
-    *second, others = [*two[0], *two[1]]
-    assert all(map(torch.equal, first, second)) and torch.equal(values[:own], others[:own])
+    (*one, values), (*two, others) = on_one_and_two_threads(arguments(85, 20, 3, 24, 0.8, 1, torch.float32, memory=True))
+    own = len(values) - memory_size(3, 24, True)
+    assert all(map(torch.equal, one, two)) and torch.equal(values[:own], others[:own])
     torch.testing.assert_close(values[own:], others[own:])  # torch's own product of matrices, which may differ
 
 
