@@ -18,7 +18,7 @@ from hypothesis import settings
 settings.register_profile("neurosim", deadline=None, derandomize="CI" in os.environ, print_blob=True)
 settings.load_profile("neurosim")
 
-torch.set_num_threads(1)  # operations are small here: threads that wait for each other take three times as long
+torch.set_num_threads(1)  # operations are small here: threads that wait for each other cost more than they gain
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
