@@ -61,7 +61,7 @@ def scatter_rows(values: Any, start: int, first: int, columns: int, x: Any) -> N
             x[first + lane, i] = values[start + i * width + lane]
 
 
-@compiled(fastmath=EXACT, allocates=False)
+@compiled(fastmath=EXACT, allocates=False, inline=True)
 def forward_substep(tape: Any, now: int, then: int, parts: int, h: Any, n0: Any, d0: Any, neurons: Any, packed: Any,
                     starts: Any, wires: Any) -> None:
     """A sub-step from the frame tape[now:], of so many parts, to the one at tape[then:]."""
@@ -142,7 +142,7 @@ def forward_rows(start: int, stop: int, u: Any, timespans: Any, v0: Any, values:
         map_outputs(vs, output_weight, y, first, min(first + width, rows))
 
 
-@compiled(fastmath=EXACT, allocates=False)
+@compiled(fastmath=EXACT, allocates=False, inline=True)
 def backward_substep(tape: Any, now: int, parts: int, h: Any, neurons: Any, packed: Any, starts: Any, wires: Any,
                      grad: Any, q: Any, e: Any, grad_n0: Any, grad_d0: Any, grad_cm: Any, grad_h: Any, sums: Any,
                      wide: bool) -> None:

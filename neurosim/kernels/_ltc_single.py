@@ -147,7 +147,7 @@ def conductance(packed: Any, at: int, before: Any) -> Any:
     return vlogistic2(vload(packed, at) * before - vload(packed, at + lanes(packed)))
 
 
-@compiled(fastmath=EXACT, allocates=False)
+@compiled(fastmath=EXACT, allocates=False, inline=True)
 def sensory_drive(x: Any, packed: Any, first: Any, places: Any, same: Any, neurons: Any, epsilon: float, n0: Any,
                   d0: Any) -> None:
     """Numerator and denominator of every neuron without its synapses from other neurons: leak and inputs."""
@@ -165,7 +165,7 @@ def sensory_drive(x: Any, packed: Any, first: Any, places: Any, same: Any, neuro
         vstore(d0, j, d)
 
 
-@compiled(fastmath=EXACT, allocates=False)
+@compiled(fastmath=EXACT, allocates=False, inline=True)
 def forward_substep(tape: Any, now: int, then: int, parts: int, h: Any, n0: Any, d0: Any, neurons: Any, packed: Any,
                     first: Any, places: Any, same: Any) -> None:
     """A sub-step from the frame tape[now:], of so many parts, to the one at tape[then:]."""
@@ -268,7 +268,7 @@ def add_slots(block: int, packed: Any, first: Any, places: Any, same: Any, v: An
     vstore(grad, j, back)
 
 
-@compiled(fastmath=EXACT, allocates=False)
+@compiled(fastmath=EXACT, allocates=False, inline=True)
 def backward_substep(tape: Any, now: int, parts: int, h: Any, neurons: Any, packed: Any, first: Any, places: Any,
                      same: Any, grad: Any, q: Any, e: Any, grad_n0: Any, grad_d0: Any, grad_h: Any,
                      neuron_sums: Any, sums: Any) -> None:
@@ -295,7 +295,7 @@ def backward_substep(tape: Any, now: int, parts: int, h: Any, neurons: Any, pack
         add_slots(block, packed, first, places, same, tape, now, q, e, grad, sums)
 
 
-@compiled(fastmath=EXACT, allocates=False)
+@compiled(fastmath=EXACT, allocates=False, inline=True)
 def backward_inputs(x: Any, neurons: Any, packed: Any, first: Any, places: Any, same: Any, grad_n0: Any, grad_d0: Any,
                     grad_x: Any, neuron_sums: Any, sums: Any) -> None:
     """From the gradients of numerators and denominators those of the leak, of the inputs and of their synapses."""

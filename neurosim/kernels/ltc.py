@@ -20,6 +20,8 @@ from .memory import GATES, before_steps, kept_length, lstm, memory_gradient, mem
 TABLEAUS: dict[int, tuple[tuple[float, ...], tuple[float, ...]]] = {
     0: ((), ()), 1: ((0,), (1,)), 4: ((0, 1 / 2, 1 / 2, 1), (1 / 6, 1 / 3, 1 / 3, 1 / 6))}
 """Butcher's tableaus of the explicit methods by their order, c and b of the stages, see `_ltc_explicit`; 0: semi-implicit."""
+METHODS = {(order, dtype): np.array(tableau, dtype).reshape(-1) for order, tableau in TABLEAUS.items()
+           for dtype in (np.dtype("float32"), np.dtype("float64"))}  # as compiled code takes them
 SETS = 16  # partial sums of the gradients; their number must not depend on the number of threads
 
 
@@ -240,12 +242,11 @@ def forward(u: Any, timespans: Any, state: Any, values: Any, wires: Any, synapse
     length, memory_frames, kept = rows.frame(parts) * frames, time if keep else 1, kept_length(units, memory, u)
     tape = aligned(length + batch * memory_frames * kept, dtype=u.dtype)
     matrix = memory_matrix(values, inputs, units, memory, False)
-    method = np.array(TABLEAUS[order], u.dtype).reshape(-1)
     work = time * unfolds * (synapses + units)
     for code, pieces, some in rows.work():
         each_row(code.forward_rows, pieces, (some.stop or rows.alone) * work, u[some], timespans[some], state[some], values,
-                 matrix, wires, synapses, unfolds, epsilon, positive, input_map, output_map, method, parts, frames,
-                 tape[parts * rows.of_blocks * frames if code is single else 0:], memory_frames,
+                 matrix, wires, synapses, unfolds, epsilon, positive, input_map, output_map, METHODS[order, u.dtype],
+                 parts, frames, tape[parts * rows.of_blocks * frames if code is single else 0:], memory_frames,
                  tape[length + (some.start or 0) * memory_frames * kept:], states[some], y[some])
     return states, y, tape if keep else tape[:0]
 
@@ -268,12 +269,11 @@ def backward(needs: tuple[bool, ...], grads: Any, kept: Any, u: Any, timespans: 
     grad_memory_u = np.empty((batch, time if memory else 0, inputs), u.dtype)
     total, maps = np.zeros_like(values), 3 * units + 4 * every
     outputs_back(values, maps + input_map * inputs, output_map, states, grad_y, grad_states, total)
-    method = np.array(TABLEAUS[order], u.dtype).reshape(-1)
     work = 3 * time * unfolds * (synapses + units)
     for code, pieces, some in rows.work():
         found = np.zeros((min(SETS, pieces), len(values)), u.dtype)
         each_row(code.backward_rows, len(found), (some.stop or rows.alone) * work, len(found), u[some], timespans[some],
-                 values, matrix, wires, synapses, unfolds, positive, input_map, method, parts,
+                 values, matrix, wires, synapses, unfolds, positive, input_map, METHODS[order, u.dtype], parts,
                  tape[parts * rows.of_blocks * frames if code is single else 0:],
                  tape[rows.frame(parts) * frames + (some.start or 0) * time * length:], grad_states[some],
                  grad_u[some], grad_timespans[some], grad_state[some], grad_memory_u[some], sums[some].reshape(-1), found)

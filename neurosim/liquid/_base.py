@@ -43,7 +43,7 @@ class _Liquid(ChunkLayer):
     def __init__(self, inputs: int, units: int, wiring: Wiring | None, mixed_memory: bool, batch_first: bool,
                  **options: Any) -> None:
         super().__init__(**options)
-        self.axes = SIGNAL if batch_first else TIME_FIRST_SIGNAL
+        self.batch_first, self.axes = bool(batch_first), SIGNAL if batch_first else TIME_FIRST_SIGNAL
         self.inputs, self.units, self.wiring, self.mixed_memory = inputs, units, wiring, mixed_memory
 
     def _add_memory(self, generator: torch.Generator, dtype: torch.dtype | None, device: Any) -> None:
@@ -61,11 +61,6 @@ class _Liquid(ChunkLayer):
         """Offers inner signals to whoever records them."""
 
     # ---- layouts --------------------------------------------------------------------------------------------------
-    @property
-    def batch_first(self) -> bool:
-        """Whether data is (batch, time, feature), or else (time, batch, feature)."""
-        return self.axes.batch == 0
-
     def _turned(self, x: Tensor) -> Tensor:
         """From the layout of the data to (batch, time, ...) and back."""
         return x if self.batch_first else x.transpose(0, 1).contiguous()
