@@ -17,7 +17,7 @@ import numpy as np
 from ._jit import compiled
 from ._lanes import EXACT, clear, lanes, vconstant, vectors, vload, vprefetch, vsplat, vstore, vsum
 from ._ltc_explicit import explicit_back, explicit_substep
-from ._ltc_synapses import NUMBERS, add_synapses, backward_inputs, collect, conductance, pack, sensory_drive
+from ._ltc_synapses import add_drive, add_synapses, backward_inputs, collect, pack, sensory_drive
 from ._ltc_values import acting, map_outputs, mapping
 from ._memory_rows import remember, remember_back
 from ._rows import LINES, ZERO, filled
@@ -70,11 +70,7 @@ def forward_substep(tape: Any, now: int, then: int, parts: int, h: Any, n0: Any,
     size = units * width
     step = vload(h, 0)
     for j in range(units):
-        n, d = vload(n0, j * width), vload(d0, j * width)
-        for s in range(starts[j], starts[j + 1]):
-            g = conductance(packed, s * NUMBERS, vload(tape, now + wires[0, s] * width))
-            d = d + vsplat(packed, s * NUMBERS + 2) * g
-            n = n + vsplat(packed, s * NUMBERS + 3) * g
+        n, d = add_drive(starts[j], starts[j + 1], packed, wires, ZERO, tape, now, vload(n0, j * width), vload(d0, j * width))
         before = vload(tape, now + j * width)
         inverse = vconstant(tape, 1.0) / (vsplat(neurons, 2 * units + j) + step * d)
         slope = (n - before * d) * inverse
@@ -170,7 +166,7 @@ def backward_substep(tape: Any, now: int, parts: int, h: Any, neurons: Any, pack
         vstore(grad, at, share * cm)
     vstore(grad_h, 0, of_h)
     for j in range(units):
-        add_synapses(starts[j], starts[j + 1], packed, wires, 0, tape, now, vload(q, j * width), vload(e, j * width), grad,
+        add_synapses(starts[j], starts[j + 1], packed, wires, ZERO, tape, now, vload(q, j * width), vload(e, j * width), grad,
                      sums, units, wide)
 
 

@@ -13,7 +13,8 @@ from typing import Any
 
 from ._jit import compiled
 from ._lanes import EXACT, lanes, vload, vsplat, vstore
-from ._ltc_synapses import NUMBERS, add_synapses, conductance
+from ._ltc_synapses import add_drive, add_synapses
+from ._rows import ZERO
 
 
 @compiled(fastmath=EXACT, allocates=False)
@@ -34,11 +35,7 @@ def run_stages(tape: Any, now: int, h: Any, n0: Any, d0: Any, neurons: Any, pack
             vstore(points, at + i, point)
         for j in range(units):
             i = j * width
-            n, d = vload(n0, i), vload(d0, i)
-            for s in range(starts[j], starts[j + 1]):
-                g = conductance(packed, s * NUMBERS, vload(points, at + wires[0, s] * width))
-                d = d + vsplat(packed, s * NUMBERS + 2) * g
-                n = n + vsplat(packed, s * NUMBERS + 3) * g
+            n, d = add_drive(starts[j], starts[j + 1], packed, wires, ZERO, points, at, vload(n0, i), vload(d0, i))
             vstore(k, at + i, (n - vload(points, at + i) * d) / vsplat(neurons, 2 * units + j))
             vstore(total, at + i, d)
 
@@ -89,8 +86,8 @@ def explicit_back(tape: Any, now: int, h: Any, n0: Any, d0: Any, neurons: Any, p
             vstore(grad_cm, i, vload(grad_cm, i) - of_n * slope)
             vstore(back, i, -of_n * vload(total, at + i))
         for j in range(units):
-            add_synapses(starts[j], starts[j + 1], packed_back, wires, 0, points, at, vload(q, j * width), vload(e, j * width),
-                         back, sums, units, wide)
+            add_synapses(starts[j], starts[j + 1], packed_back, wires, ZERO, points, at, vload(q, j * width),
+                         vload(e, j * width), back, sums, units, wide)
         for i in range(0, size, width):
             vstore(grad_before, i, vload(grad_before, i) + vload(back, i))
             if stage > 0:

@@ -11,6 +11,7 @@ import numpy as np
 
 from ._jit import compiled
 from ._lanes import EXACT, LOG2E, clear, lanes, vadd_sums, vconstant, vload, vlogistic2, vsplat, vstore
+from ._rows import ZERO
 
 NUMBERS = 4  # kept for a synapse: see `pack`
 
@@ -47,6 +48,19 @@ def conductance(packed: Any, at: int, before: Any) -> Any:
     return vlogistic2(vsplat(packed, at) * before - vsplat(packed, at + 1))
 
 
+@compiled(fastmath=EXACT, allocates=False, inline=True)
+def add_drive(first: int, stop: int, packed: Any, wires: Any, wire: int, x: Any, now: int, n: Any, d: Any) -> Any:
+    """Numerator and denominator n and d of a neuron with those of its synapses `first` to `stop` from x[now:].
+
+    wires: the source of the first synapse of this kind is wires[0, wire].
+    """
+    for s in range(first, stop):
+        g = conductance(packed, s * NUMBERS, vload(x, now + wires[0, wire + s] * lanes(x)))
+        d = d + vsplat(packed, s * NUMBERS + 2) * g
+        n = n + vsplat(packed, s * NUMBERS + 3) * g
+    return n, d
+
+
 @compiled(fastmath=EXACT, allocates=False)
 def sensory_drive(x: Any, packed: Any, starts: Any, wires: Any, wire: int, neurons: Any, epsilon: float, n0: Any,
                   d0: Any) -> None:
@@ -54,12 +68,9 @@ def sensory_drive(x: Any, packed: Any, starts: Any, wires: Any, wire: int, neuro
     width = lanes(x)
     units = neurons.shape[1]
     for j in range(units):
-        n = vsplat(neurons, j) * vsplat(neurons, units + j)
-        d = vsplat(neurons, j) + vconstant(x, epsilon)
-        for s in range(starts[j], starts[j + 1]):
-            g = conductance(packed, s * NUMBERS, vload(x, wires[0, wire + s] * width))
-            d = d + vsplat(packed, s * NUMBERS + 2) * g
-            n = n + vsplat(packed, s * NUMBERS + 3) * g
+        leak = vsplat(neurons, j)
+        n, d = add_drive(starts[j], starts[j + 1], packed, wires, wire, x, ZERO, leak * vsplat(neurons, units + j),
+                         leak + vconstant(x, epsilon))
         vstore(n0, j * width, n)
         vstore(d0, j * width, d)
 
@@ -129,7 +140,7 @@ def backward_inputs(x: Any, neurons: Any, packed: Any, starts: Any, wires: Any, 
             add_wide(sums, j, of_gleak, of_vleak, of_cm, q)
         else:
             vadd_sums(sums, 4 * j, of_gleak, of_vleak, of_cm, q)
-        add_synapses(starts[j], starts[j + 1], packed, wires, wire, x, 0, q, e, grad_x, sums, units + wire, wide)
+        add_synapses(starts[j], starts[j + 1], packed, wires, wire, x, ZERO, q, e, grad_x, sums, units + wire, wide)
 
 
 @compiled(fastmath=EXACT)
