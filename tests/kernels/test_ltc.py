@@ -82,11 +82,11 @@ def check(args: Args, keep: int = 3) -> None:
             torch.testing.assert_close(one.double(), other, rtol=tolerance, atol=tolerance * max(1.0, scale))
 
 
+@pytest.mark.parametrize("order", [0, 1, 4])
 @given(batch=st.integers(0, 40), time=st.integers(0, 4), inputs=st.integers(1, 20), units=st.integers(1, 40),
        density=st.sampled_from([0.0, 0.2, 0.7, 1.0]), seed=st.integers(0, 1000), keep=st.sampled_from([0, 2, 3]),
-       positive=st.integers(0, 2), maps=st.tuples(st.integers(0, 2), st.integers(0, 2)), memory=st.booleans(),
-       order=st.sampled_from([0, 0, 1, 4]))
-@settings(max_examples=100)
+       positive=st.integers(0, 2), maps=st.tuples(st.integers(0, 2), st.integers(0, 2)), memory=st.booleans())
+@settings(max_examples=50)
 def test_the_same_as_the_reference(batch: int, time: int, inputs: int, units: int, density: float, seed: int, keep: int,
                                    positive: int, maps: tuple[int, int], memory: bool, order: int) -> None:
     check(arguments(batch, time, inputs, units, density, seed, positive=positive, maps=maps, memory=memory, order=order), keep)
